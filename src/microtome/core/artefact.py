@@ -1,0 +1,114 @@
+"""What is made can be remade: run cards, and files that are written whole or not at all."""
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from microtome.core.errors import FormatError
+
+LIBRARIES = ("microtome", "torch", "transformers", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class RunCard:
+    """How an artefact was made.
+
+    Attributes:
+        kind: what the artefact is (`graph`, `proof`, `certificate`, …).
+        format: version of its layout; a reader refuses a newer one.
+        seed: of every random choice, or None where there was none.
+        config: every setting that shaped it.
+        model: name, fingerprint and dtype of the model, empty where none was used.
+        data: fingerprints or texts of what went in.
+        command: the command line of the process.
+        libraries: versions of what computed it.
+    """
+
+    kind: str
+    format: int
+    seed: int | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, str] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    command: str = field(default_factory=lambda: " ".join(sys.argv))
+    libraries: dict[str, str] = field(default_factory=lambda: library_versions())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that shape results."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # running from a source tree that was never installed
+            found[name] = "not installed"
+    return found
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary name beside `path`; renames it on success, removes it on any failure.
+
+    A reader sees the old file or the new one, never half of one, also after Ctrl-C.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Writes strict JSON (no NaN) atomically, as UTF-8, and returns the path."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def read_json(path: str | Path, *, kind: str) -> dict[str, Any]:
+    """Reads one JSON object.
+
+    Raises:
+        FormatError: the file is missing, truncated, or holds something else.
+    """
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FormatError(f"read the {kind} {path}", found="no such file", do="check the path") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FormatError(
+            f"read the {kind} {path}", found=f"no readable JSON ({error})", do=f"make the {kind} again"
+        ) from error
+    if not isinstance(value, dict):
+        raise FormatError(
+            f"read the {kind} {path}",
+            found=f"a JSON {type(value).__name__}",
+            do="give a file that microtome wrote",
+        )
+    return value

@@ -1,0 +1,93 @@
+"""One registry class for every kind of entry: families, tasks, panels, named models.
+
+An entry is one file in its room's folder. Entries from other packages come through the entry-point
+group `microtome.<kind>`; a package that fails to load is raised, never skipped.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from microtome.core.errors import UnknownName, WrongUse
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered thing: its name, a line about it, the module it lives in, and itself."""
+
+    name: str
+    summary: str
+    home: str
+    value: T
+
+
+class Registry(Generic[T]):
+    """Named entries of one kind. A later entry never replaces an earlier one of the same name."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._entries: dict[str, Entry[T]] = {}
+        self._asked_plugins = False
+
+    def add(self, name: str, value: T, *, summary: str, home: str) -> T:
+        """Registers a value; `home` is the module that declares it (`__name__`).
+
+        Raises:
+            WrongUse: another module holds the name already; the message names both homes.
+        """
+        held = self._entries.get(name)
+        if held is not None:
+            raise WrongUse(
+                f"register the {self.kind} {name!r}",
+                found=f"two entries want that name: {held.home} and {home}",
+                do="rename one of them",
+            )
+        self._entries[name] = Entry(name, summary, home, value)
+        return value
+
+    def register(self, name: str, *, summary: str) -> Callable[[T], T]:
+        """The same as a decorator, for functions and classes."""
+
+        def decorate(value: T) -> T:
+            return self.add(name, value, summary=summary, home=str(getattr(value, "__module__")))  # noqa: B009
+
+        return decorate
+
+    def get(self, name: str) -> T:
+        """The entry of this name.
+
+        Raises:
+            UnknownName: nothing carries it; the message lists the nearest names.
+        """
+        self._load_plugins()
+        if name not in self._entries:
+            raise UnknownName(
+                self.kind, name, self._entries, do=f"choose one that `microtome list {self.kind}` shows"
+            )
+        return self._entries[name].value
+
+    def __contains__(self, name: object) -> bool:
+        self._load_plugins()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        self._load_plugins()
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def _load_plugins(self) -> None:
+        if self._asked_plugins:
+            return
+        self._asked_plugins = True
+        for plugin in entry_points(group=f"microtome.{self.kind}"):
+            plugin.load()
+
+
+def import_siblings(package: str, path: list[str]) -> None:
+    """Imports every module of a folder of entries, in name order, so that each registers itself."""
+    for module in sorted(pkgutil.iter_modules(path), key=lambda found: found.name):
+        importlib.import_module(f"{package}.{module.name}")

@@ -1,0 +1,181 @@
+"""Sites: the named places of a model where a tensor can be captured or edited."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from microtome.core.errors import SiteNotFound, nearest
+
+
+@dataclass(frozen=True)
+class SiteKind:
+    """A row of the table of sites.
+
+    Attributes:
+        name: `mlp.neurons`, `embed`, …
+        shape: the letters of its axes, after the batch axis `b`.
+        per_layer: whether there is one in every layer.
+        after: what it is, in words.
+        axis: the axis that `units=` addresses, counted from the end.
+    """
+
+    name: str
+    shape: str
+    per_layer: bool
+    says: str
+    axis: int = -1
+
+
+# In the order in which a forward pass meets them; one layer's rows stand together.
+KINDS: tuple[SiteKind, ...] = (
+    SiteKind("embed", "b p d", False, "what enters layer 0, after any scaling, with learned positions"),
+    SiteKind("resid", "b p d", True, "the stream entering layer L"),
+    SiteKind("attn.in", "b p d", True, "what attention reads, after its norm"),
+    SiteKind("attn.q", "b p h c", True, "queries, after bias, norm and rotary", axis=-2),
+    SiteKind("attn.k", "b p g c", True, "keys, after bias, norm and rotary", axis=-2),
+    SiteKind("attn.v", "b p g c", True, "values, after bias", axis=-2),
+    SiteKind("attn.scores", "b h p p", True, "before the softmax, after scale, soft-cap and mask", axis=-3),
+    SiteKind("attn.pattern", "b h p p", True, "after the softmax", axis=-3),
+    SiteKind("attn.heads", "b p h c", True, "each head's mix of values, before W_O", axis=-2),
+    SiteKind("attn.out", "b p d", True, "what attention adds to the stream, after any post-norm"),
+    SiteKind("resid_mid", "b p d", True, "the stream between attention and MLP"),
+    SiteKind("mlp.in", "b p d", True, "what the MLP reads, after its norm"),
+    SiteKind("mlp.gate", "b p u", True, "before the activation"),
+    SiteKind("mlp.up", "b p u", True, "the factor beside the gate"),
+    SiteKind("mlp.neurons", "b p u", True, "hidden units, the input of the down projection"),
+    SiteKind("mlp.out", "b p d", True, "what the MLP adds to the stream, after any post-norm"),
+    SiteKind("resid.final", "b p d", False, "the stream after the last layer"),
+    SiteKind("norm.final", "b p d", False, "after the final norm"),
+    SiteKind("logits", "b p v", False, "logits, after any soft-cap"),
+)
+BY_NAME = {kind.name: kind for kind in KINDS}
+
+# Names from other tools, so that an error can say what the thing is called here.
+FOREIGN = (
+    (re.compile(r"(blocks\.(\d+)\.)?hook_resid_pre$"), "resid.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?hook_resid_mid$"), "resid_mid.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?hook_resid_post$"), "resid.{next} (or resid.final after the last layer)"),
+    (re.compile(r"(blocks\.(\d+)\.)?ln1\.hook_normalized$"), "attn.in.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?ln2\.hook_normalized$"), "mlp.in.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?attn\.hook_(?:rot_)?q$"), "attn.q.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?attn\.hook_(?:rot_)?k$"), "attn.k.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?attn\.hook_v$"), "attn.v.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?attn\.hook_attn_scores$"), "attn.scores.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?attn\.hook_pattern$"), "attn.pattern.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?attn\.hook_z$"), "attn.heads.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?hook_attn_out$"), "attn.out.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?mlp\.hook_pre$"), "mlp.gate.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?mlp\.hook_pre_linear$"), "mlp.up.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?mlp\.hook_post$"), "mlp.neurons.{}"),
+    (re.compile(r"(blocks\.(\d+)\.)?hook_mlp_out$"), "mlp.out.{}"),
+    (re.compile(r"()()hook_embed$"), "embed"),
+    (re.compile(r"()()ln_final\.hook_normalized$"), "norm.final"),
+    (
+        re.compile(
+            r"(?:model\.)?(?:transformer\.h|model\.layers|gpt_neox\.layers|layers|layers_output)[\[.](\d+)\]?()(?:\.output.*)?$"
+        ),
+        "resid.{next}",
+    ),
+    (
+        re.compile(r".*(?:layers|h)[\[.](\d+)\]?\.(?:self_attn|attn|attention)(?:\.output.*)?()$"),
+        "attn.out.{}",
+    ),
+    (re.compile(r".*(?:layers|h)[\[.](\d+)\]?\.mlp(?:\.output.*)?()$"), "mlp.out.{}"),
+    (re.compile(r"()()lm_head(?:\.output.*)?$"), "logits"),
+)
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """One place: a kind, and the layer where the kind has one in each."""
+
+    order: tuple[int, int]
+    kind: SiteKind
+    layer: int | None
+
+    def __str__(self) -> str:
+        return self.kind.name if self.layer is None else f"{self.kind.name}.{self.layer}"
+
+
+def site(kind: str, layer: int | None = None) -> Site:
+    """The site of a kind, at a layer where the kind is per layer."""
+    row = KINDS.index(BY_NAME[kind])
+    last = row >= KINDS.index(BY_NAME["resid.final"])
+    depth = layer if layer is not None else (10**6 if last else -1)
+    return Site((depth, row), BY_NAME[kind], layer)
+
+
+def all_sites(n_layers: int, kinds: Iterable[str]) -> list[Site]:
+    """Every site of a model with so many layers and these kinds, in forward order."""
+    found = []
+    for name in kinds:
+        layers = range(n_layers) if BY_NAME[name].per_layer else (None,)
+        found.extend(site(name, layer) for layer in layers)
+    return sorted(found, key=lambda one: one.order)
+
+
+_LAYERS = re.compile(r"^(?P<kind>[a-z_.]+?)\.(?P<layers>\*|-?\d+|\{[-\d,.\s]+\})$")
+
+
+def select(pattern: str, n_layers: int, kinds: Iterable[str]) -> list[Site]:
+    """The sites that a pattern names: `resid.3`, `mlp.neurons.*`, `resid.{3,7,11}`, `resid.-1`.
+
+    Raises:
+        SiteNotFound: the kind, or a layer, does not exist in this model; the message lists near
+            matches, and the name used here when the pattern comes from another tool.
+    """
+    kinds = tuple(kinds)
+    if pattern in BY_NAME and not BY_NAME[pattern].per_layer and pattern in kinds:
+        return [site(pattern)]
+    match = _LAYERS.match(pattern)
+    if match is None or match["kind"] not in kinds or not BY_NAME[match["kind"]].per_layer:
+        raise _no_such_site(pattern, match["kind"] if match else pattern, kinds)
+    return [site(match["kind"], layer) for layer in _layers(match["layers"], n_layers, pattern)]
+
+
+def _layers(text: str, n_layers: int, pattern: str) -> list[int]:
+    if text == "*":
+        return list(range(n_layers))
+    asked = [int(part) for part in text.strip("{}").split(",") if part.strip()]
+    for layer in asked:
+        if not -n_layers <= layer < n_layers:
+            raise SiteNotFound(
+                f"find the site {pattern!r}",
+                found=f"layer {layer}, but this model has layers 0 to {n_layers - 1}",
+                do="name a layer that exists",
+            )
+    return sorted({layer % n_layers for layer in asked})
+
+
+def _no_such_site(pattern: str, kind: str, kinds: tuple[str, ...]) -> SiteNotFound:
+    if kind in BY_NAME and kind not in kinds:
+        return SiteNotFound(
+            f"find the site {pattern!r}",
+            found=f"this model's family has no {kind!r} ({BY_NAME[kind].says})",
+            do="choose among `model.sites()`",
+        )
+    if kind in BY_NAME:
+        form = f"{kind}.3 or {kind}.*" if BY_NAME[kind].per_layer else f"{kind}, without a layer"
+        return SiteNotFound(
+            f"find the site {pattern!r}", found=f"{kind!r} written {pattern!r}", do=f"write {form}"
+        )
+    if (here := foreign_name(pattern)) is not None:
+        return SiteNotFound(
+            f"find the site {pattern!r}",
+            found="a name from another tool",
+            do=f"here it is called {here}; docs/coming-from-other-tools.md maps the rest",
+        )
+    return SiteNotFound(
+        f"find the site {pattern!r}", found=nearest(kind, kinds), do="choose among `model.sites()`"
+    )
+
+
+def foreign_name(pattern: str) -> str | None:
+    """What a TransformerLens or nnsight name is called here, or None."""
+    for expression, ours in FOREIGN:
+        if (match := expression.match(pattern)) is not None:
+            layer = next((int(group) for group in match.groups() if group and group.isdigit()), None)
+            shown = "L" if layer is None else str(layer)
+            following = "L+1" if layer is None else str(layer + 1)
+            return ours.replace("{next}", following).replace("{}", shown)
+    return None
