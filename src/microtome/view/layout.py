@@ -1,0 +1,106 @@
+"""Where the nodes of a graph stand: tokens along x, layers up y, a small grid in each cell.
+
+A cell's nodes are packed into slots of one unit. A column is as wide as the square root of its fullest
+cell, a row as high as its fullest cell then needs, and empty rows are thin: 2,000 nodes, most of them late
+and on the last token, still fill the picture instead of piling up in one corner. Nothing here is random.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+GAP = 0.7  # between columns and between rows, in slots
+EMPTY = 0.15  # height of a row in which no node stands
+POOLED = -1  # the column of nodes that belong to no position
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the layout needs of a node: its cell, and what orders it within.
+
+    Attributes:
+        row: 0 for embeddings, layer + 1 for units, n_layers + 1 for logits.
+        column: the token position, or POOLED.
+        order: nodes of a cell stand by this, largest first.
+        id: breaks ties.
+    """
+
+    row: int
+    column: int
+    order: float
+    id: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """One row or column: where it begins and how far it reaches, in slots."""
+
+    index: int
+    start: float
+    extent: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Centres of the nodes in slots, the origin at the lower left, and the bands they stand in."""
+
+    xy: list[tuple[float, float]]
+    columns: list[Band]
+    rows: list[Band]
+    width: float
+    height: float
+
+
+def place(places: Sequence[Place], *, n_rows: int, n_columns: int) -> Layout:
+    """Lays out nodes, given in any order; the centres come back in the order given."""
+    columns, rows = _columns_and_rows(places, n_rows, n_columns)
+    by_cell: dict[tuple[int, int], list[int]] = {}
+    for number, node in enumerate(places):
+        by_cell.setdefault((node.row, node.column), []).append(number)
+    xy = [(0.0, 0.0)] * len(places)
+    column_of, row_of = {band.index: band for band in columns}, {band.index: band for band in rows}
+    for (row, column), members in by_cell.items():
+        members.sort(key=lambda number: (-places[number].order, places[number].id))
+        for number, centre in zip(members, _grid(len(members), column_of[column], row_of[row]), strict=True):
+            xy[number] = centre
+    return Layout(xy, columns, rows, _end(columns), _end(rows))
+
+
+def _columns_and_rows(places: Sequence[Place], n_rows: int, n_columns: int) -> tuple[list[Band], list[Band]]:
+    filled = Counter((node.row, node.column) for node in places)
+    pooled = [POOLED] if any(node.column == POOLED for node in places) else []
+    widths = dict.fromkeys([*pooled, *range(n_columns)], 1.0)  # an empty column too has a token to name
+    for (_, column), count in filled.items():
+        widths[column] = max(widths[column], math.ceil(math.sqrt(count)))
+    heights = dict.fromkeys(range(n_rows), EMPTY)
+    for (row, column), count in filled.items():
+        heights[row] = max(heights[row], math.ceil(count / widths[column]))
+    return _bands(widths), _bands(heights)
+
+
+def _bands(extents: dict[int, float]) -> list[Band]:
+    bands, start = [], 0.0
+    for index, extent in extents.items():
+        bands.append(Band(index, round(start, 4), extent))
+        start += extent + GAP
+    return bands
+
+
+def _end(bands: list[Band]) -> float:
+    return bands[-1].start + bands[-1].extent if bands else 0.0
+
+
+def _grid(count: int, column: Band, row: Band) -> list[tuple[float, float]]:
+    """Centres of `count` slots, filled row by row from the top, each row centred, all centred in the cell."""
+    across = int(column.extent)
+    lines = math.ceil(count / across)
+    middle_x, middle_y = column.start + column.extent / 2, row.start + row.extent / 2
+    centres = []
+    for number in range(count):
+        line, at = divmod(number, across)
+        in_line = min(across, count - line * across)
+        x = middle_x + at - (in_line - 1) / 2
+        y = middle_y + (lines - 1) / 2 - line
+        centres.append((round(x, 4), round(y, 4)))
+    return centres

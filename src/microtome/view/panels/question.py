@@ -1,0 +1,70 @@
+"""The head of the page: what was asked, what the model answered, and whether the answer is proved."""
+
+from pathlib import Path
+from typing import Any
+
+from microtome.view.fields import Fields
+from microtome.view.panel import PANELS, Data, Panel
+from microtome.view.tokens import plain, visible
+from microtome.view.verdict import compare, stated_size
+
+UNTESTED = (
+    "Not tested. No intervention was run on this graph: "
+    "what it shows is a hypothesis about the model, not a finding."
+)
+
+
+def question_panel(graph: Data, proof: Data | None = None) -> Data:
+    """The prompt and its counterfactual as tokens, the target and its value, and the verdict in words."""
+    fields = Fields(graph, "graph")
+    tokens, other = fields.texts("tokens"), _counterfactual_tokens(fields)
+    position = fields.whole("target_position")
+    if not -len(tokens) <= position < len(tokens):
+        fields.refuse("target_position", f"{position}, but there are {len(tokens)} tokens")
+    return {
+        "prompt": _chips(tokens, other),
+        "counterfactual": None if other is None else _chips(other, tokens),
+        "target": [visible(token) for token in fields.texts("target")],
+        "against": [visible(token) for token in fields.texts("against")],
+        "target_position": position % len(tokens),
+        "value": fields.number("value"),
+        "counterfactual_value": fields.number_or_none("counterfactual_value"),
+        "verdict": {"tested": False, "holds": False, "words": UNTESTED, "level": "", "nulls": []}
+        if proof is None
+        else _verdict(Fields(proof, "proof")),
+    }
+
+
+def _counterfactual_tokens(fields: Fields) -> list[str] | None:
+    if fields.row.get("counterfactual_tokens") is None:
+        return None
+    tokens = fields.texts("counterfactual_tokens")
+    if len(tokens) != len(fields.texts("tokens")):
+        fields.refuse("counterfactual_tokens", f"{len(tokens)} tokens beside {len(fields.texts('tokens'))}")
+    return tokens
+
+
+def _chips(tokens: list[str], other: list[str] | None) -> list[dict[str, Any]]:
+    beside = tokens if other is None else other
+    return [{"text": visible(one), "differs": one != two} for one, two in zip(tokens, beside, strict=True)]
+
+
+def _verdict(proof: Fields) -> Data:
+    verdict = proof.part("verdict")
+    at = stated_size(proof)
+    nulls = compare(proof.parts("faithfulness")[at], proof.items("sizes")[at])
+    return {
+        "tested": True,
+        "holds": verdict.row.get("holds") is True,
+        "words": plain(verdict.text("words")),
+        "level": verdict.text("level"),
+        "nulls": [null.to_dict() for null in nulls],
+    }
+
+
+PANELS.add(
+    "question",
+    Panel("What was asked", 10, ("graph", "proof"), question_panel, Path(__file__).with_suffix(".js")),
+    summary="the prompt, the target and the verdict",
+    home=__name__,
+)
