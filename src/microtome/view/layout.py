@@ -42,10 +42,23 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Centres of the nodes in slots, the origin at the lower left, and the bands they stand in."""
+class Spot:
+    """Where a node stands: the centre of its cell, and its place in the cell's grid around that centre.
 
-    xy: list[tuple[float, float]]
+    Kept apart, so that a page with few tokens can spread its columns without tearing their cells apart.
+    """
+
+    x: float
+    y: float
+    dx: float
+    dy: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Spots of the nodes in slots, the origin at the lower left, and the bands they stand in."""
+
+    spots: list[Spot]
     columns: list[Band]
     rows: list[Band]
     width: float
@@ -53,18 +66,18 @@ class Layout:
 
 
 def place(places: Sequence[Place], *, n_rows: int, n_columns: int) -> Layout:
-    """Lays out nodes, given in any order; the centres come back in the order given."""
+    """Lays out nodes, given in any order; the spots come back in the order given."""
     columns, rows = _columns_and_rows(places, n_rows, n_columns)
     by_cell: dict[tuple[int, int], list[int]] = {}
     for number, node in enumerate(places):
         by_cell.setdefault((node.row, node.column), []).append(number)
-    xy = [(0.0, 0.0)] * len(places)
+    spots = [Spot(0.0, 0.0, 0.0, 0.0)] * len(places)
     column_of, row_of = {band.index: band for band in columns}, {band.index: band for band in rows}
     for (row, column), members in by_cell.items():
         members.sort(key=lambda number: (-places[number].order, places[number].id))
-        for number, centre in zip(members, _grid(len(members), column_of[column], row_of[row]), strict=True):
-            xy[number] = centre
-    return Layout(xy, columns, rows, _end(columns), _end(rows))
+        for number, spot in zip(members, _grid(len(members), column_of[column], row_of[row]), strict=True):
+            spots[number] = spot
+    return Layout(spots, columns, rows, _end(columns), _end(rows))
 
 
 def _columns_and_rows(places: Sequence[Place], n_rows: int, n_columns: int) -> tuple[list[Band], list[Band]]:
@@ -91,16 +104,14 @@ def _end(bands: list[Band]) -> float:
     return bands[-1].start + bands[-1].extent if bands else 0.0
 
 
-def _grid(count: int, column: Band, row: Band) -> list[tuple[float, float]]:
-    """Centres of `count` slots, filled row by row from the top, each row centred, all centred in the cell."""
+def _grid(count: int, column: Band, row: Band) -> list[Spot]:
+    """Spots for `count` nodes, filled line by line from the top, each line centred, all centred in the cell."""
     across = int(column.extent)
     lines = math.ceil(count / across)
-    middle_x, middle_y = column.start + column.extent / 2, row.start + row.extent / 2
-    centres = []
+    x, y = round(column.start + column.extent / 2, 4), round(row.start + row.extent / 2, 4)
+    spots = []
     for number in range(count):
         line, at = divmod(number, across)
         in_line = min(across, count - line * across)
-        x = middle_x + at - (in_line - 1) / 2
-        y = middle_y + (lines - 1) / 2 - line
-        centres.append((round(x, 4), round(y, 4)))
-    return centres
+        spots.append(Spot(x, y, at - (in_line - 1) / 2, (lines - 1) / 2 - line))
+    return spots

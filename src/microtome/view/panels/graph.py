@@ -1,5 +1,6 @@
 """The graph: nodes where they were computed, and the weighted direct edges between them."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,8 @@ def graph_panel(graph: Data) -> Data:
     places = [_place(node, n_layers, len(tokens)) for node in nodes]
     layout = place(places, n_rows=n_layers + 2, n_columns=len(tokens))
     index = _index(nodes)
-    shown = [
-        _node(node, at, tokens) | {"x": x, "y": y}
-        for node, at, (x, y) in zip(nodes, places, layout.xy, strict=True)
-    ]
+    laid_out = zip(nodes, places, layout.spots, strict=True)
+    shown = [_node(node, at, tokens) | asdict(spot) for node, at, spot in laid_out]
     edges = [_edge(edge, index, n_layers) for edge in fields.parts("edges")]
     return {
         "fingerprint": _identity(fields, shown),

@@ -1,0 +1,121 @@
+// Paints the graph on a canvas. A canvas and not SVG: 10,000 edges are 10,000 elements there, and every
+// step of a slider would restyle them all; here they are strokes, painted anew in one frame.
+
+const TURN = 2 * Math.PI;
+const COLOURS = ["supports", "opposes", "ink", "faint", "line", "band", "ground", "accent"];
+const GROUP_COLOURS = ["group-1", "group-2", "group-3", "group-4", "group-5", "group-6"];
+
+/** The theme's colours as the browser resolves them. */
+function paletteOf(host) {
+  const probe = make("span", { hidden: true });
+  host.append(probe);
+  const palette = {};
+  for (const name of [...COLOURS, ...GROUP_COLOURS]) {
+    probe.style.color = `var(--${name})`;
+    palette[name] = getComputedStyle(probe).color;
+  }
+  palette.font = getComputedStyle(host).fontFamily;
+  probe.remove();
+  return palette;
+}
+
+function signColour(palette, number) {
+  return number === 0 ? palette.faint : number > 0 ? palette.supports : palette.opposes;
+}
+
+function radiusOf(node, graph, slot) {
+  const most = Math.min(Math.max(slot * 0.46, 2.2), 11);
+  if (ANCHORS.has(node.kind)) return Math.max(most * 0.8, 4);
+  return most * (0.4 + 0.6 * Math.sqrt(Math.max(0, node.influence) / graph.largest.influence));
+}
+
+/** Kinds differ in shape, so that no meaning hangs on colour alone. */
+function traceShape(pen, kind, x, y, r) {
+  pen.beginPath();
+  if (kind === "embedding" || kind === "position") pen.rect(x - r * 0.88, y - r * 0.88, 1.76 * r, 1.76 * r);
+  else if (kind === "logit") polygon(pen, [[x, y - 1.3 * r], [x + 1.3 * r, y], [x, y + 1.3 * r], [x - 1.3 * r, y]]);
+  else if (kind === "head") polygon(pen, [[x, y - 1.2 * r], [x + 1.1 * r, y + 0.8 * r], [x - 1.1 * r, y + 0.8 * r]]);
+  else if (kind === "error") polygon(pen, [[x, y + 1.2 * r], [x + 1.1 * r, y - 0.8 * r], [x - 1.1 * r, y - 0.8 * r]]);
+  else pen.arc(x, y, r, 0, TURN);
+}
+
+function polygon(pen, corners) {
+  corners.forEach(([x, y], at) => (at === 0 ? pen.moveTo(x, y) : pen.lineTo(x, y)));
+  pen.closePath();
+}
+
+function paintNode(pen, node, { graph, camera, palette, slot }, alpha) {
+  const { x, y } = camera.place(node);
+  const r = radiusOf(node, graph, slot);
+  const strength = Math.sqrt(Math.abs(node.attribution) / graph.largest.attribution);
+  traceShape(pen, node.kind, x, y, r);
+  pen.globalAlpha = alpha;
+  pen.fillStyle = palette.ground; // edges end at a node's rim, also where its colour is faint
+  pen.fill();
+  pen.globalAlpha = alpha * (0.25 + 0.75 * strength);
+  pen.fillStyle = signColour(palette, node.attribution);
+  if (node.kind !== "bias") pen.fill();
+  pen.globalAlpha = alpha * 0.9;
+  pen.lineWidth = node.kind === "bias" ? 1.6 : 0.8;
+  pen.strokeStyle = pen.fillStyle;
+  pen.stroke();
+}
+
+function paintEdge(pen, edge, { graph, camera, palette }, alpha) {
+  const from = camera.place(edge.source);
+  const to = camera.place(edge.target);
+  const strength = Math.sqrt(Math.abs(edge.weight) / graph.largest.weight);
+  const bend = (to.y - from.y) * 0.45;
+  pen.globalAlpha = alpha * (0.1 + 0.7 * strength);
+  pen.lineWidth = 0.5 + 3 * strength;
+  pen.strokeStyle = signColour(palette, edge.weight);
+  pen.beginPath();
+  pen.moveTo(from.x, from.y);
+  pen.bezierCurveTo(from.x, from.y + bend, to.x, to.y - bend, to.x, to.y);
+  pen.stroke();
+}
+
+/** Everything but what the pointer is on. */
+function paintGraph(pen, scene, shown, { pinned, groups }) {
+  const near = pinned === null ? null : neighbourhood(pinned, shown);
+  for (let at = shown.edges.length - 1; at >= 0; at--) {
+    const edge = shown.edges[at]; // strongest last, on top
+    if (near === null) paintEdge(pen, edge, scene, 0.8);
+    else if (!near.edges.has(edge)) paintEdge(pen, edge, scene, 0.1);
+  }
+  for (const edge of near?.edges ?? []) paintEdge(pen, edge, scene, 1);
+  for (const node of shown.nodes) paintNode(pen, node, scene, near === null || near.nodes.has(node) ? 1 : 0.22);
+  groups.forEach((group, at) => {
+    for (const node of group.nodes) {
+      if (shown.nodes.has(node)) paintRim(pen, node, scene, scene.palette[GROUP_COLOURS[at % GROUP_COLOURS.length]]);
+    }
+  });
+  pen.globalAlpha = 1;
+}
+
+function paintRim(pen, node, { graph, camera, slot }, colour) {
+  const { x, y } = camera.place(node);
+  traceShape(pen, node.kind, x, y, radiusOf(node, graph, slot) + 2);
+  pen.globalAlpha = 1;
+  pen.lineWidth = 2;
+  pen.strokeStyle = colour;
+  pen.stroke();
+}
+
+/** A node with all its edges to nodes in the picture, those below the threshold too: it was asked about. */
+function neighbourhood(node, shown) {
+  const edges = [...node.inputs, ...node.outputs].filter(
+    (edge) => shown.nodes.has(edge.source) && shown.nodes.has(edge.target),
+  );
+  return { edges: new Set(edges.reverse()), nodes: new Set([node, ...edges.flatMap((e) => [e.source, e.target])]) };
+}
+
+/** Only the strongest edges of what the pointer is on, over a picture that stays as it is. */
+function paintHover(pen, scene, shown, hovered, matches) {
+  for (const node of matches) if (shown.nodes.has(node)) paintRim(pen, node, scene, scene.palette.accent);
+  if (hovered === null || !shown.nodes.has(hovered)) return;
+  const near = neighbourhood(hovered, shown);
+  for (const edge of near.edges) paintEdge(pen, edge, scene, 1);
+  for (const node of near.nodes) paintNode(pen, node, scene, 1);
+  paintRim(pen, hovered, scene, scene.palette.ink);
+}

@@ -1,0 +1,62 @@
+// The proof: two curves side by side, areas and the numbers behind them.
+
+panel("proof", (host, data) => {
+  host.append(
+    make("p", { class: "lead" }, data.words),
+    make("div", { class: "plots" }, data.curves.map(curveFigure)),
+    make(
+      "div",
+      { class: "facts" },
+      definitions([
+        ["prompts", data.n.toLocaleString("en")],
+        ["units that differ between prompt and counterfactual", data.n_differing.toLocaleString("en")],
+        ["their share of all units", data.differing_share === null ? null : percent(data.differing_share)],
+      ]),
+      areas(data.areas),
+    ),
+    make("details", {}, make("summary", {}, "The numbers"), data.curves.map(curveTable)),
+    data.prompts === null ? "" : promptTable(data.prompts),
+  );
+});
+
+function curveFigure(curve) {
+  return make(
+    "figure",
+    { class: "curve-figure", "data-curve": curve.name },
+    make("figcaption", {}, make("strong", {}, curve.title), make("span", {}, curve.says)),
+    curvePlot(curve, "f, share of the target's change (0 to 1)"),
+    curveLegend(curve),
+  );
+}
+
+function areas(rows) {
+  if (rows.length === 0) return null;
+  return make("div", {}, make("h4", {}, "Area under faithfulness, over log N"), definitions(rows));
+}
+
+function curveTable(curve) {
+  const head = ["units", curve.name, "interval", ...curve.nulls.flatMap((one) => [`${one.name} null`, "p", "advantage"])];
+  const ends = (low, high) => (low === null ? "—" : `${short(low, 3)} to ${short(high, 3)}`);
+  const rows = curve.points.map((point) => [
+    point.size.toLocaleString("en"),
+    figure(point.value),
+    ends(point.low, point.high),
+    ...curve.nulls.flatMap((one) => nullCells(one.points.find((p) => p.size === point.size), ends)),
+  ]);
+  return make("div", {}, make("h4", {}, curve.title), table(head, rows, { class: "figures" }));
+}
+
+function nullCells(point, ends) {
+  if (point === undefined) return ["—", "—", "—"];
+  const advantage = point.advantage === null ? "" : ` (${ends(...point.advantage)})`;
+  return [
+    figure(point.mean),
+    make("span", {}, short(point.p_value, 2), make("small", {}, ` of ${counted(point.draws, "draw")}`)),
+    make("span", {}, figure(point.effect, { signed: true, digits: 3 }), advantage),
+  ];
+}
+
+function promptTable({ columns, rows, of }) {
+  const more = of > rows.length ? `, the first ${rows.length.toLocaleString("en")}` : "";
+  return make("details", {}, make("summary", {}, `The ${counted(of, "prompt")}${more}`), table(columns, rows));
+}

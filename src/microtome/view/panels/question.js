@@ -1,0 +1,62 @@
+// The head of the page: the verdict first, then what was asked.
+
+panel("question", (host, data) => {
+  host.append(
+    verdictBox(data.verdict),
+    make(
+      "div",
+      { class: "asked" },
+      tokenRow("Prompt", data.prompt, data.counterfactual === null ? "" : "differs", data.target_position),
+      data.counterfactual === null ? null : tokenRow("Counterfactual", data.counterfactual, "differs", null),
+      make("div", { class: "row" }, make("h3", {}, "Target"), make("div", {}, targetInWords(data))),
+    ),
+  );
+});
+
+function verdictBox({ tested, holds, words, level, nulls }) {
+  const lost = nulls.filter((one) => !one.beaten);
+  const state = !tested ? "untested" : !holds ? "fails" : lost.length > 0 ? "doubt" : "holds";
+  const heads = {
+    untested: ["○", "Not tested"],
+    fails: ["✕", `Not proven ${level}`],
+    doubt: ["!", `Holds ${level}, but not against every null`],
+    holds: ["✓", `Holds ${level}`],
+  };
+  const [sign, head] = heads[state];
+  return make(
+    "div",
+    { class: `verdict ${state}`, "data-state": state },
+    make("span", { class: "sign", "aria-hidden": "true" }, sign),
+    make(
+      "div",
+      {},
+      make("h2", {}, head.trim()),
+      make("p", {}, words),
+      nulls.length > 0 ? make("ul", {}, nulls.map((one) => make("li", { class: one.beaten ? "beaten" : "lost" }, one.words))) : null,
+    ),
+  );
+}
+
+function tokenRow(title, chips, differs, target) {
+  const chip = ({ text, differs: other }, at) =>
+    tokenText(text, {
+      class: ["chip", other ? differs : "", at === target ? "target" : ""].filter(Boolean).join(" "),
+      title: [`position ${at}`, other ? "differs" : "", at === target ? "the target is predicted here" : ""].filter(Boolean).join(", "),
+    });
+  return make("div", { class: "row" }, make("h3", {}, title), make("div", { class: "chips", dir: "ltr" }, chips.map(chip)));
+}
+
+function targetInWords({ target, against, value, counterfactual_value: other, target_position: at }) {
+  const set = (tokens) => tokens.flatMap((token, index) => [index > 0 ? " or " : "", tokenText(token, { class: "chip" })]);
+  const baseline = against.length > 0 ? ["logit of ", ...set(against)] : ["the mean logit"];
+  return [
+    make("p", { class: "metric" }, "logit of ", ...set(target), make("span", { class: "minus" }, " − "), ...baseline, `, at position ${at}`),
+    make(
+      "p",
+      { class: "values" },
+      make("span", { class: "big" }, figure(value, { signed: true })),
+      " on the prompt",
+      ...(other === null ? [] : [make("span", { class: "big" }, figure(other, { signed: true })), " on the counterfactual"]),
+    ),
+  ];
+}
