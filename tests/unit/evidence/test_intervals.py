@@ -73,10 +73,19 @@ def test_one_item_has_a_value_and_no_interval():
 
 
 @pytest.mark.parametrize("n", [3, 12])
-def test_items_that_do_not_vary_have_an_interval_of_no_width(n):
+@pytest.mark.parametrize("ratio", [0.5, 0.3], ids=["exactly", "up-to-rounding"])
+def test_items_that_do_not_vary_have_an_interval_of_no_width(n, ratio):
     denominators = np.linspace(1, 7, n)
-    value, interval = ratio_of_sums(0.3 * denominators, denominators)
-    assert interval == pytest.approx((value, value), abs=1e-12)
+    value, interval = ratio_of_sums(ratio * denominators, denominators)
+    assert value == pytest.approx(ratio)
+    assert interval == pytest.approx((ratio, ratio), abs=1e-12)
+
+
+def test_a_dozen_items_are_given_students_width_and_not_the_normal_one():
+    x = np.linspace(-1, 1, 12)  # a plain bootstrap comes out 15% short of this
+    low, high = mean_interval(x, resamples=20_000).interval
+    width = 2 * stats.t.ppf(0.975, 11) * x.std(ddof=1) / math.sqrt(12)
+    assert high - low == pytest.approx(width, rel=0.06)
 
 
 def test_many_even_items_have_the_normal_interval():
