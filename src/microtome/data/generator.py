@@ -38,9 +38,7 @@ class Generator:
 TASKS: Registry[Generator] = Registry("task")
 
 
-def generator(
-    name: str, *, summary: str, version: int = 1
-) -> Callable[[Callable[[Random], Iterator[Row]]], Generator]:
+def generator(name: str, *, summary: str, version: int = 1) -> Callable[[Callable[[Random], Iterator[Row]]], Generator]:
     """Registers a function from a source of randomness to rows as the task `name`."""
 
     def decorate(stream: Callable[[Random], Iterator[Row]]) -> Generator:

@@ -85,9 +85,7 @@ class Task:
             WrongUse: there are fewer than two rows.
         """
         if len(self.rows) < 2:
-            raise WrongUse(
-                f"halve the task {self.name!r}", found="a single row", do="give it two rows or more"
-            )
+            raise WrongUse(f"halve the task {self.name!r}", found="a single row", do="give it two rows or more")
         size = len(self.rows)
         first = set(list(shuffled(Random(seed), size))[: (size + 1) // 2])
         in_first = [place in first for place in range(size)]
@@ -186,9 +184,7 @@ def _from_generator(name: str, n: int, seed: int, tokens: Tokens | None) -> Task
     return Task(name, rows, source=source, seed=seed, version=entry.version)
 
 
-def _first_fitting(
-    entry: Generator, n: int, seed: int, tokens: Tokens
-) -> tuple[tuple[Row, ...], Counter[str]]:
+def _first_fitting(entry: Generator, n: int, seed: int, tokens: Tokens) -> tuple[tuple[Row, ...], Counter[str]]:
     rows: list[Row] = []
     dropped: Counter[str] = Counter()
     misses = 0

@@ -10,7 +10,7 @@ from microtome.data.row import Row
 SENTENCES = (
     "So {name} is a very good {role}, isn't",
     "So {name} was never a {role}, was",
-    "As for {name}, everyone says that",
+    "As for our {role} {name}, everyone says that",
     "I asked {name} about the {role}, but",
     "Because {name} is a good {role}, people think that",
     "Ever since {name} became a {role}, nobody knows where",
