@@ -13,6 +13,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from microtome.model.sources.cache import cache_root
+
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a")]
 SPECIAL = "<|end|>"
 
@@ -44,9 +46,11 @@ def tiny_module(seed: int = 0) -> LlamaForCausalLM:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
-    """Every test has a cache of its own."""
+def cache(request, tmp_path, monkeypatch) -> Path:
+    """Every test has a cache of its own; those on real weights share the user's, which takes long to fill."""
     folder = tmp_path / "cache"
+    if request.node.get_closest_marker("real"):
+        return cache_root()
     monkeypatch.setenv("MICROTOME_CACHE", str(folder))
     return folder
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from microtome.core import fingerprint
 from microtome.core.errors import FormatError, ModelNotFound, NotSupported
@@ -104,10 +111,19 @@ def _convert(path: Path, folder: Path, header: GgufHeader, name: str) -> None:
     where: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     with quiet(), gguf_tensors_reported():
         config = _config(where, header, what)
-        tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=False)
+        tokenizer = _tokenizer(where, what)
         module = _dequantised(where, config, header, what)
         module.save_pretrained(folder, max_shard_size="1TB")
         tokenizer.save_pretrained(folder)
+
+
+def _tokenizer(where: dict[str, Any], what: str) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(**where, trust_remote_code=False)
+    except Exception as error:
+        raise NotSupported(
+            what, found=f"transformers cannot read its tokenizer ({first_line(error)})", do=INSTEAD
+        ) from error
 
 
 def _dequantised(where: dict[str, Any], config: PretrainedConfig, header: GgufHeader, what: str) -> PreTrainedModel:

@@ -88,10 +88,10 @@ def _found(source: str | PathLike[str]) -> tuple[str, Path]:
     if isinstance(source, str) and source in NAMED:
         row = NAMED.get(source)
         return row.name, from_gguf(*installed_files(row), name=row.gguf_name, sha256=row.gguf_sha256)
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = _existing(source)
+    if path is not None and path.is_dir():
         return path.resolve().name, path
-    if path.is_file():
+    if path is not None:
         if path.suffix.lower() != ".gguf" and not is_gguf(path):
             raise FormatError(
                 f"open the model {str(source)!r}",
@@ -107,3 +107,13 @@ def _found(source: str | PathLike[str]) -> tuple[str, Path]:
         found=f"no such file or folder, and no short name {known}",
         do="check the path, or choose a name that `microtome list model` shows",
     )
+
+
+def _existing(source: str | PathLike[str]) -> Path | None:
+    """The file or folder, or None for what is no path at all: empty, too long, another user's home."""
+    try:
+        path = Path(source).expanduser()
+        path.stat()
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return path if str(source) else None
