@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -181,28 +180,29 @@ def test_ctrl_c_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
-WRITER = """
-import sys
+KILLED_AT_1000_BYTES = """
+import resource, signal, sys
 from pathlib import Path
 from microtome.data.row import Row
 from microtome.data.rowsfile import write_rows
-size = 20_000
-while True:
-    for word in ("even", "odd"):
-        write_rows(Path(sys.argv[1]), [Row(f"{word} {i}", "b", "x", "y") for i in range(size)])
-        print(word, flush=True)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+signal.signal(signal.SIGXFSZ, signal.{action})
+write_rows(Path(sys.argv[1]), [Row(f"new {{i}}", "b", "x", "y") for i in range(5000)])
 """
 
 
-def test_a_kill_in_mid_write_leaves_a_whole_file(tmp_path):
+@pytest.mark.parametrize("action, beside", [("SIG_DFL", 1), ("SIG_IGN", 0)], ids=["killed", "disk full"])
+def test_a_write_that_stops_half_way_leaves_the_old_file(tmp_path, action, beside):
+    """The kernel stops the writer at 1,000 bytes: with a deadly signal, or with an error that it can tidy after."""
     path = tmp_path / "rows.jsonl"
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout.readline() == "even\n"
-        time.sleep(0.05)
-        writer.send_signal(signal.SIGKILL)
-    kept = read_rows(path)
-    assert len(kept) == 20_000
-    assert len({row.clean.split()[0] for row in kept}) == 1
+    write_rows(path, [Row("old", "b", "x", "y")])
+    writer = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_1000_BYTES.format(action=action), str(path)], capture_output=True, check=False
+    )
+    assert writer.returncode == (-signal.SIGXFSZ if action == "SIG_DFL" else 1)
+    assert read_rows(path)[0].clean == "old"
+    assert len(list(tmp_path.iterdir())) == 1 + beside
 
 
 def test_no_byte_brings_the_reader_down_with_an_error_of_another_kind(tmp_path):

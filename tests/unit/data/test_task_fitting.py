@@ -12,8 +12,9 @@ import pytest
 from microtome.core.errors import WrongUse
 from microtome.data import fitting as reasons
 from microtome.data.fitting import misfit
+from microtome.data.names import WOMEN
 from microtome.data.row import Row
-from microtome.data.task import TASKS, Task, fitting, task
+from microtome.data.task import PATIENCE, TASKS, Task, fitting, task
 
 
 def words(text: str) -> list[int]:
@@ -125,6 +126,14 @@ def test_a_tokenizer_that_no_row_fits_is_given_up_soon():
         "  found: 0 of the 2000 rows drawn fit the tokenizer (2000: an answer is not one token)\n"
         "  do:    choose another task, or write rows for this tokenizer"
     )
+
+
+def test_a_tokenizer_that_few_rows_fit_is_not_given_up():
+    """Three names of 26 are one token, so most rows fall, but never all of a long stretch."""
+    rare = re.compile("|".join(WOMEN[3:]))
+    suited = task("ioi", n=300, tokens=lambda text: words(rare.sub("Mar-tha", text)))
+    dropped = int(re.search(r"(\d+) of \d+ rows drawn", suited.source)[1])
+    assert dropped > PATIENCE
 
 
 def test_the_rows_of_a_file_are_fitted_too(tmp_path):
