@@ -1,11 +1,13 @@
 """Reads the fields of a result's dictionary; what is missing, of the wrong type or not finite is refused."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from microtome.core.errors import FormatError, nearest
+
+T = TypeVar("T")
 
 # float32 carries no more, and a page of 10,000 edges is half the size without the noise behind it.
 SIGNIFICANT_DIGITS = 7
@@ -25,9 +27,9 @@ class Fields:
         """A finite number, rounded to seven significant digits."""
         return self._finite(key, self._value(key))
 
-    def number_or_none(self, key: str) -> float | None:
-        """The same, or null; a key that is absent counts as null."""
-        return None if self.row.get(key) is None else self.number(key)
+    def maybe(self, read: Callable[["Fields", str], T], key: str) -> T | None:
+        """What `read` reads (`Fields.number`, …), or None where the key is absent or null."""
+        return None if self.row.get(key) is None else read(self, key)
 
     def whole(self, key: str) -> int:
         """A whole number."""
@@ -36,9 +38,12 @@ class Fields:
             self.refuse(key, f"{value!r}, which is no whole number")
         return value
 
-    def whole_or_none(self, key: str) -> int | None:
-        """The same, or null."""
-        return None if self.row.get(key) is None else self.whole(key)
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self._value(key)
+        if not isinstance(value, bool):
+            self.refuse(key, f"{value!r}, which is neither true nor false")
+        return value
 
     def text(self, key: str) -> str:
         """A text, as it stands."""
@@ -59,10 +64,8 @@ class Fields:
         """A list of finite numbers."""
         return [self._finite(key, value) for value in self.items(key)]
 
-    def interval(self, key: str) -> tuple[float, float] | None:
-        """Two numbers in order, or null."""
-        if self.row.get(key) is None:
-            return None
+    def interval(self, key: str) -> tuple[float, float]:
+        """Two numbers, the lower first."""
         ends = self.numbers(key)
         if len(ends) != 2 or ends[0] > ends[1]:
             self.refuse(key, f"{ends}, which is no interval [low, high]")
@@ -92,9 +95,7 @@ class Fields:
 
     def refuse(self, key: str, found: str) -> NoReturn:
         """Raises the FormatError of this place."""
-        raise FormatError(
-            f"show {self.where}.{key}", found=found, do="give what `to_dict()` returned, unedited"
-        )
+        raise FormatError(f"show {self.where}.{key}", found=found, do="give what `to_dict()` returned, unedited")
 
     def _value(self, key: str) -> Any:
         if key not in self.row:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 GAP = 0.7  # between columns and between rows, in slots
+NARROWEST = 2.0  # slots of a column: each has a token to name below it
 EMPTY = 0.15  # height of a row in which no node stands
 POOLED = -1  # the column of nodes that belong to no position
 
@@ -83,12 +84,12 @@ def place(places: Sequence[Place], *, n_rows: int, n_columns: int) -> Layout:
 def _columns_and_rows(places: Sequence[Place], n_rows: int, n_columns: int) -> tuple[list[Band], list[Band]]:
     filled = Counter((node.row, node.column) for node in places)
     pooled = [POOLED] if any(node.column == POOLED for node in places) else []
-    widths = dict.fromkeys([*pooled, *range(n_columns)], 1.0)  # an empty column too has a token to name
+    widths = dict.fromkeys([*pooled, *range(n_columns)], NARROWEST)
     for (_, column), count in filled.items():
-        widths[column] = max(widths[column], math.ceil(math.sqrt(count)))
+        widths[column] = max(widths[column], float(math.ceil(math.sqrt(count))))
     heights = dict.fromkeys(range(n_rows), EMPTY)
     for (row, column), count in filled.items():
-        heights[row] = max(heights[row], math.ceil(count / widths[column]))
+        heights[row] = max(heights[row], float(math.ceil(count / widths[column])))
     return _bands(widths), _bands(heights)
 
 

@@ -100,7 +100,7 @@ function curveInWords({ title, points, nulls }) {
 
 function curveLegend({ nulls, points }) {
   const key = (content, text) => make("li", {}, makeSvg("svg", { width: 30, height: 14, "aria-hidden": "true" }, content), text);
-  const interval = points.some((p) => p.low !== null) ? ", with its interval" : "";
+  const interval = points.some((p) => p.low !== null) ? `, with its ${percent(points[0].level)} interval` : "";
   return make(
     "ul",
     { class: "legend" },

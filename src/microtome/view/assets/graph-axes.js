@@ -11,7 +11,7 @@ function frameFor(pen, graph, camera, palette, size) {
   const flat = labelsFit(pen, graph, camera, palette);
   if (!flat) {
     const longest = Math.max(...graph.columns.map((column) => pen.measureText(clipped(column.label)).width));
-    camera.frame.bottom = height - Math.min(100, longest * 0.8 + 24);
+    camera.frame.bottom = height - Math.min(100, longest * 0.87 + 22);
   }
   return { flat, ...size };
 }
@@ -83,7 +83,7 @@ function paintTokens(pen, graph, camera, palette, { flat }) {
     if (x < left || x > right) continue;
     pen.save();
     pen.translate(x, bottom + 8);
-    if (!flat) pen.rotate(-0.93);
+    if (!flat) pen.rotate(-1.05);
     pen.textAlign = flat ? "center" : "right";
     pen.textBaseline = flat ? "top" : "middle";
     pen.fillText(clipped(column.label), 0, flat ? 2 : 2);

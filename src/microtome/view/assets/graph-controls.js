@@ -108,6 +108,7 @@ function search(graph, store) {
   };
   const close = () => {
     found.hidden = true;
+    store.set({ matches: [] });
   };
   input.addEventListener("input", look);
   input.addEventListener("focus", look);
@@ -119,7 +120,7 @@ function search(graph, store) {
     }
   });
   document.addEventListener("pointerdown", (event) => {
-    if (!box.contains(event.target)) close();
+    if (!found.hidden && !box.contains(event.target)) close();
   });
   return box;
 }

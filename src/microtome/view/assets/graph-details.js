@@ -9,7 +9,8 @@ function graphDetails(graph, store) {
   const draw = (state) => {
     if (state.pinned === drawn) return;
     drawn = state.pinned;
-    host.replaceChildren(...(drawn === null ? overview(graph, store) : nodeDetails(graph, drawn, store)));
+    const content = drawn === null ? overview(graph, store) : nodeDetails(graph, drawn, store);
+    host.replaceChildren(...content.filter((part) => part !== null));
     host.scrollTop = 0;
   };
   store.watch(draw);

@@ -25,8 +25,8 @@ function signColour(palette, number) {
 
 function radiusOf(node, graph, slot) {
   const most = Math.min(Math.max(slot * 0.46, 2.2), 11);
-  if (ANCHORS.has(node.kind)) return Math.max(most * 0.8, 4);
-  return most * (0.4 + 0.6 * Math.sqrt(Math.max(0, node.influence) / graph.largest.influence));
+  if (ANCHORS.has(node.kind)) return Math.max(most * 0.85, 5);
+  return most * (0.45 + 0.55 * Math.sqrt(Math.max(0, node.influence) / graph.largest.influence));
 }
 
 /** Kinds differ in shape, so that no meaning hangs on colour alone. */
@@ -61,12 +61,13 @@ function paintNode(pen, node, { graph, camera, palette, slot }, alpha) {
   pen.stroke();
 }
 
-function paintEdge(pen, edge, { graph, camera, palette }, alpha) {
+/** `faintest` is the opacity of the weakest edge, `largest` the weight that counts as full. */
+function paintEdge(pen, edge, { camera, palette }, { faintest, largest, alpha = 1 }) {
   const from = camera.place(edge.source);
   const to = camera.place(edge.target);
-  const strength = Math.sqrt(Math.abs(edge.weight) / graph.largest.weight);
+  const strength = Math.sqrt(Math.abs(edge.weight) / largest);
   const bend = (to.y - from.y) * 0.45;
-  pen.globalAlpha = alpha * (0.1 + 0.7 * strength);
+  pen.globalAlpha = alpha * (faintest + (0.85 - faintest) * strength);
   pen.lineWidth = 0.5 + 3 * strength;
   pen.strokeStyle = signColour(palette, edge.weight);
   pen.beginPath();
@@ -78,13 +79,15 @@ function paintEdge(pen, edge, { graph, camera, palette }, alpha) {
 /** Everything but what the pointer is on. */
 function paintGraph(pen, scene, shown, { pinned, groups }) {
   const near = pinned === null ? null : neighbourhood(pinned, shown);
+  const style = { faintest: Math.min(0.35, 6 / Math.sqrt(shown.edges.length + 1)), largest: scene.graph.largest.weight };
   for (let at = shown.edges.length - 1; at >= 0; at--) {
     const edge = shown.edges[at]; // strongest last, on top
-    if (near === null) paintEdge(pen, edge, scene, 0.8);
-    else if (!near.edges.has(edge)) paintEdge(pen, edge, scene, 0.1);
+    if (near === null) paintEdge(pen, edge, scene, style);
+    else if (!near.edges.has(edge)) paintEdge(pen, edge, scene, { ...style, alpha: 0.15 });
   }
-  for (const edge of near?.edges ?? []) paintEdge(pen, edge, scene, 1);
-  for (const node of shown.nodes) paintNode(pen, node, scene, near === null || near.nodes.has(node) ? 1 : 0.22);
+  for (const node of shown.nodes) if (near !== null && !near.nodes.has(node)) paintNode(pen, node, scene, 0.4);
+  if (near !== null) paintNeighbourhood(pen, scene, near);
+  else for (const node of shown.nodes) paintNode(pen, node, scene, 1);
   groups.forEach((group, at) => {
     for (const node of group.nodes) {
       if (shown.nodes.has(node)) paintRim(pen, node, scene, scene.palette[GROUP_COLOURS[at % GROUP_COLOURS.length]]);
@@ -107,15 +110,21 @@ function neighbourhood(node, shown) {
   const edges = [...node.inputs, ...node.outputs].filter(
     (edge) => shown.nodes.has(edge.source) && shown.nodes.has(edge.target),
   );
-  return { edges: new Set(edges.reverse()), nodes: new Set([node, ...edges.flatMap((e) => [e.source, e.target])]) };
+  edges.sort((a, b) => Math.abs(a.weight) - Math.abs(b.weight));
+  return { edges: new Set(edges), nodes: new Set([node, ...edges.flatMap((e) => [e.source, e.target])]) };
+}
+
+/** Strengths within a neighbourhood are relative to its own largest: it is looked at by itself. */
+function paintNeighbourhood(pen, scene, { edges, nodes }) {
+  const largest = [...edges].reduce((most, edge) => Math.max(most, Math.abs(edge.weight)), 1e-12);
+  for (const edge of edges) paintEdge(pen, edge, scene, { faintest: 0.35, largest });
+  for (const node of nodes) paintNode(pen, node, scene, 1);
 }
 
 /** Only the strongest edges of what the pointer is on, over a picture that stays as it is. */
 function paintHover(pen, scene, shown, hovered, matches) {
   for (const node of matches) if (shown.nodes.has(node)) paintRim(pen, node, scene, scene.palette.accent);
   if (hovered === null || !shown.nodes.has(hovered)) return;
-  const near = neighbourhood(hovered, shown);
-  for (const edge of near.edges) paintEdge(pen, edge, scene, 1);
-  for (const node of near.nodes) paintNode(pen, node, scene, 1);
+  paintNeighbourhood(pen, scene, neighbourhood(hovered, shown));
   paintRim(pen, hovered, scene, scene.palette.ink);
 }

@@ -1,6 +1,6 @@
 // The graph with its controls, details and groups.
 
-const EDGES_AT_FIRST = 400;
+const EDGES_AT_FIRST = 300;
 
 panel("graph", (host, data) => {
   const graph = indexGraph(data);

@@ -46,7 +46,7 @@ def graph_panel(graph: Data) -> Data:
 
 
 def _place(node: Fields, n_layers: int, n_tokens: int) -> Place:
-    kind, layer, position = node.text("kind"), node.whole_or_none("layer"), node.whole_or_none("position")
+    kind, layer, position = node.text("kind"), node.maybe(Fields.whole, "layer"), node.maybe(Fields.whole, "position")
     if kind not in KINDS:
         node.refuse("kind", f"{kind!r}, which is none of {', '.join(KINDS)}")
     if layer is not None and not 0 <= layer <= n_layers:
@@ -74,17 +74,17 @@ def _node(node: Fields, at: Place, tokens: list[str]) -> dict[str, Any]:
     return {
         "id": at.id,
         "kind": node.text("kind"),
-        "layer": node.whole_or_none("layer"),
-        "position": node.whole_or_none("position"),
-        "unit": node.whole_or_none("unit"),
+        "layer": node.maybe(Fields.whole, "layer"),
+        "position": node.maybe(Fields.whole, "position"),
+        "unit": node.maybe(Fields.whole, "unit"),
         "label": plain(node.text("label")),
         "token": "" if at.column == POOLED else visible(tokens[at.column]),
         "value": node.number("value"),
-        "counterfactual_value": node.number_or_none("counterfactual_value"),
+        "counterfactual_value": node.maybe(Fields.number, "counterfactual_value"),
         "attribution": node.number("attribution"),
         "influence": influence,
         "remainder": node.number("remainder"),
-        "nonlinear": node.number_or_none("nonlinear"),
+        "nonlinear": node.maybe(Fields.number, "nonlinear"),
         "promotes": _vocabulary(node, "promotes"),
         "suppresses": _vocabulary(node, "suppresses"),
     }

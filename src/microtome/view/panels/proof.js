@@ -48,11 +48,11 @@ function curveTable(curve) {
 
 function nullCells(point, ends) {
   if (point === undefined) return ["—", "—", "—"];
-  const advantage = point.advantage === null ? "" : ` (${ends(...point.advantage)})`;
+  const advantage = point.advantage_interval === null ? "" : ` (${ends(...point.advantage_interval)})`;
   return [
     figure(point.mean),
     make("span", {}, short(point.p_value, 2), make("small", {}, ` of ${counted(point.draws, "draw")}`)),
-    make("span", {}, figure(point.effect, { signed: true, digits: 3 }), advantage),
+    make("span", {}, figure(point.advantage, { signed: true, digits: 3 }), advantage),
   ];
 }
 

@@ -39,12 +39,12 @@ def proof_panel(proof: Data) -> Data:
         "sizes": sizes,
         "curves": [_curve(fields, sizes, *curve) for curve in CURVES],
         "areas": rows_of(fields.part("areas")),
-        "holds": fields.part("verdict").row.get("holds") is True,
+        "holds": fields.part("verdict").flag("holds"),
         "words": plain(fields.part("verdict").text("words")),
         "level": plain(fields.part("verdict").text("level")),
         "n": fields.whole("n"),
         "n_differing": fields.whole("n_differing"),
-        "differing_share": fields.number_or_none("differing_share"),
+        "differing_share": fields.maybe(Fields.number, "differing_share"),
         "prompts": _prompts(fields),
     }
 
@@ -71,12 +71,13 @@ def _curve(fields: Fields, sizes: list[int], name: str, title: str, says: str) -
 
 
 def _point(measurement: Fields, size: int) -> dict[str, Any]:
-    low, high = measurement.interval("interval") or (None, None)
+    low, high = measurement.maybe(Fields.interval, "interval") or (None, None)
     return {
         "size": size,
         "value": measurement.number("value"),
         "low": low,
         "high": high,
+        "level": measurement.number("level"),
         "n": measurement.whole("n"),
     }
 
@@ -93,8 +94,8 @@ def _null(null: Fields, size: int) -> dict[str, Any]:
         "high": float(high),
         "draws": len(draws),
         "p_value": null.number("p_value"),
-        "effect": null.number("effect"),
-        "advantage": null.interval("advantage_interval"),
+        "advantage": null.number("effect") if null.flag("higher_is_better") else -null.number("effect"),
+        "advantage_interval": null.maybe(Fields.interval, "advantage_interval"),
     }
 
 

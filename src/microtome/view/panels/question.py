@@ -8,9 +8,9 @@ from microtome.view.panel import PANELS, Data, Panel
 from microtome.view.tokens import plain, visible
 from microtome.view.verdict import compare, stated_size
 
+LEVELS = {"prompt": "on this prompt", "task": "on the task"}
 UNTESTED = (
-    "Not tested. No intervention was run on this graph: "
-    "what it shows is a hypothesis about the model, not a finding."
+    "Not tested. No intervention was run on this graph: what it shows is a hypothesis about the model, not a finding."
 )
 
 
@@ -28,7 +28,7 @@ def question_panel(graph: Data, proof: Data | None = None) -> Data:
         "against": [visible(token) for token in fields.texts("against")],
         "target_position": position % len(tokens),
         "value": fields.number("value"),
-        "counterfactual_value": fields.number_or_none("counterfactual_value"),
+        "counterfactual_value": fields.maybe(Fields.number, "counterfactual_value"),
         "verdict": {"tested": False, "holds": False, "words": UNTESTED, "level": "", "nulls": []}
         if proof is None
         else _verdict(Fields(proof, "proof")),
@@ -55,9 +55,9 @@ def _verdict(proof: Fields) -> Data:
     nulls = compare(proof.parts("faithfulness")[at], proof.items("sizes")[at])
     return {
         "tested": True,
-        "holds": verdict.row.get("holds") is True,
+        "holds": verdict.flag("holds"),
         "words": plain(verdict.text("words")),
-        "level": verdict.text("level"),
+        "level": LEVELS.get(verdict.text("level"), plain(verdict.text("level"))),
         "nulls": [null.to_dict() for null in nulls],
     }
 

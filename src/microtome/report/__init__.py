@@ -1,0 +1,1 @@
+"""Reports: everything that was found, on one page that needs nothing else."""

@@ -1,0 +1,115 @@
+"""Writes one HTML file that shows a graph and its proof and asks nothing of any network."""
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any, Protocol, runtime_checkable
+
+from microtome.core.artefact import written_whole
+from microtome.core.errors import WrongUse
+from microtome.view.page import Drawn, page, shared_scripts, stylesheet
+from microtome.view.tokens import plain
+
+ASSETS = Path(__file__).parent / "assets"
+
+# In JSON a `<` can only stand within a text, where its escape means the same. So no text can end the
+# script element, open a comment in it, or be taken for markup.
+ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
+
+
+@runtime_checkable
+class Result(Protocol):
+    """A graph or a proof: whatever tells itself as plain values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        ...
+
+
+def report(
+    graph: Result | dict[str, Any],
+    proof: Result | dict[str, Any] | None,
+    path: str | Path,
+    *,
+    title: str | None = None,
+) -> Path:
+    """Writes the report of a traced prompt, whole or not at all.
+
+    Args:
+        graph: a graph, or what its `to_dict()` gave.
+        proof: its proof, likewise; None where nothing was proved, and the page says so at its head.
+        path: the HTML file; one that is there is replaced.
+        title: of the page; the prompt and the target where none is given.
+
+    Returns:
+        The path written.
+
+    Raises:
+        FormatError: a result holds what no page can show; nothing is written.
+        WrongUse: `path` is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise WrongUse(f"write the report {path}", found="a folder of that name", do="name an .html file")
+    asked = _plain(graph)
+    panels = page(asked, None if proof is None else _plain(proof))
+    text = _assembled(panels, title=_title(asked) if title is None else title)
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _plain(result: Result | dict[str, Any]) -> dict[str, Any]:
+    return result if isinstance(result, dict) else result.to_dict()
+
+
+def _title(graph: dict[str, Any]) -> str:
+    return f"{graph['prompt']} → {' or '.join(token.strip() for token in graph['target'])}"
+
+
+def _assembled(panels: Sequence[Drawn], *, title: str) -> str:
+    style = _joined([ASSETS / "page.css", stylesheet()])
+    scripts = [*shared_scripts(), *(panel.script for panel in panels), ASSETS / "page.js"]
+    script = f'"use strict";\n(() => {{\n{_joined(scripts)}\n}})();\n'
+    return Template((ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=_policy(script, style),
+        title=html.escape(plain(title)),
+        style=style,
+        data=as_script_data({"panels": [panel.to_dict() for panel in panels]}),
+        script=script,
+    )
+
+
+def _joined(files: Sequence[Path]) -> str:
+    """Files one after the other, with line ends as the browser will hash them."""
+    texts = []
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        if "</script" in text.lower() or "</style" in text.lower() or "<!--" in text:
+            raise WrongUse(
+                f"put {file.name} into a page",
+                found="it holds </script, </style or <!--, which would end it early",
+                do="split that text in the source",
+            )
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _policy(script: str, style: str) -> str:
+    """Only this script and this style run; no request of any kind leaves the page."""
+    rules = ("default-src 'none'", f"script-src {_hash(script)}", f"style-src {_hash(style)}")
+    return "; ".join([*rules, "base-uri 'none'", "form-action 'none'"])
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def as_script_data(value: Any) -> str:
+    """Strict JSON in plain ASCII that can stand inside an HTML script element, whatever texts it holds."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.translate(ESCAPES)

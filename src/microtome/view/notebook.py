@@ -1,0 +1,99 @@
+"""How a graph, a proof and a certificate show themselves in a notebook: short, safe HTML.
+
+No script and no style sheet: the fragment lives in somebody else's page.
+"""
+
+from microtome.view.fields import Fields
+from microtome.view.markup import paragraph, table
+from microtome.view.panel import Data
+from microtome.view.panels.graph import graph_panel
+from microtome.view.panels.proof import proof_panel
+from microtome.view.tokens import plain, visible
+
+TOP = 12
+
+
+def graph_html(graph: Data) -> str:
+    """The question and the most influential nodes of a graph (what `Graph.to_dict()` gives).
+
+    Raises:
+        FormatError: the dictionary is no whole graph.
+    """
+    fields, panel = Fields(graph, "graph"), graph_panel(graph)
+    nodes = [node for node in panel["nodes"] if node["kind"] not in ("embedding", "position", "logit")]
+    nodes.sort(key=lambda node: (-node["influence"], node["id"]))
+    rows = [
+        (
+            node["label"],
+            node["token"],
+            f"{node['value']:.4g}",
+            f"{node['attribution']:+.4g}",
+            f"{node['influence']:.2%}",
+            " ".join(token for token, _ in node["promotes"][:3]),
+        )
+        for node in nodes[:TOP]
+    ]
+    counts = f"{len(panel['nodes']):,} nodes, {len(panel['edges']):,} edges"
+    head = ("node", "token", "value", "attribution", "influence", "promotes")
+    return _asked(fields) + table(f"{counts}; the most influential:", head, rows)
+
+
+def _asked(fields: Fields) -> str:
+    target = " or ".join(map(visible, fields.texts("target")))
+    against = " or ".join(map(visible, fields.texts("against"))) or "the mean logit"
+    other = fields.maybe(Fields.number, "counterfactual_value")
+    values = f"{fields.number('value'):+.4g}" + ("" if other is None else f", counterfactual {other:+.4g}")
+    return paragraph(plain(fields.text("prompt")), strong=True) + paragraph(f"{target} − {against}: {values}")
+
+
+def proof_html(proof: Data) -> str:
+    """The verdict and both curves of a proof (what `Proof.to_dict()` gives), with every null.
+
+    Raises:
+        FormatError: the dictionary is no whole proof.
+    """
+    panel = proof_panel(proof)
+    head = f"{'Holds' if panel['holds'] else 'Not proven'}: {panel['words']}"
+    return paragraph(head, strong=True) + "".join(_curve(curve) for curve in panel["curves"])
+
+
+def _curve(curve: Data) -> str:
+    names = [null["name"] for null in curve["nulls"]]
+    beside = {(null["name"], point["size"]): point for null in curve["nulls"] for point in null["points"]}
+    rows = []
+    for point in curve["points"]:
+        interval = "—" if point["low"] is None else f"{point['low']:.2f} to {point['high']:.2f}"
+        nulls = (beside.get((name, point["size"])) for name in names)
+        shown = ("—" if null is None else f"{null['mean']:.2f} (p={null['p_value']:.2g})" for null in nulls)
+        rows.append((f"{point['size']:,}", f"{point['value']:.2f}", interval, *shown))
+    return table(curve["title"], ("units", curve["name"], "interval", *(f"{name} null" for name in names)), rows)
+
+
+def certificate_html(certificate: Data) -> str:
+    """The checks of an opened model: `{"title": …, "rows": [{name, value, tolerance, passed}, …]}`.
+
+    A value or a tolerance may be a number, a text or None (reported, not judged).
+
+    Raises:
+        FormatError: a row lacks a name, or says neither that it passed nor that it did not.
+    """
+    fields = Fields(certificate, "certificate")
+    checks = fields.parts("rows")
+    rows = [
+        (plain(row.text("name")), _figure(row, "value"), _figure(row, "tolerance"), _outcome(row)) for row in checks
+    ]
+    failed = sum(row.row.get("passed") is False for row in checks)
+    verdict = "every check passed" if failed == 0 else f"{failed} of {len(checks)} checks failed"
+    return table(f"{plain(fields.text('title'))}: {verdict}", ("check", "value", "tolerance", ""), rows)
+
+
+def _figure(row: Fields, key: str) -> str:
+    value = row.row.get(key)
+    if value is None:
+        return "—"
+    return plain(value) if isinstance(value, str) else f"{row.number(key):.3g}"
+
+
+def _outcome(row: Fields) -> str:
+    passed = row.maybe(Fields.flag, "passed")
+    return "reported" if passed is None else "passed" if passed else "FAILED"
