@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,14 @@ REQUIRE = "MICROTOME_REQUIRE_BROWSER"
 def browser():
     """One browser for all tests; each test has a context of its own."""
     executable = shutil.which("chromium")
-    if executable is None:
+    if executable is None or find_spec("playwright") is None:
+        lacking = "no chromium on the path" if executable is None else "playwright is not installed"
         if os.environ.get(REQUIRE):
-            pytest.fail(f"{REQUIRE} is set, and there is no chromium on the path")
-        pytest.skip("no chromium on the path: the report was not driven in a browser")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").sync_playwright
-    with playwright() as driver:
+            pytest.fail(f"{REQUIRE} is set, but {lacking}")
+        pytest.skip(f"the report was not driven in a browser: {lacking}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         launched = driver.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield launched
         launched.close()

@@ -234,16 +234,41 @@ def test_arrow_keys_walk_through_the_graph(opened, path):
     assert page.locator(".ring").is_hidden()
 
 
-def test_zooming_spreads_nodes_and_fit_brings_everything_back(opened, graph, path):
+def place_of(page, node):
+    find(page, node["id"])
+    return middle_of_ring(page)
+
+
+def test_tokens_run_rightwards_layers_upwards_and_the_strongest_of_a_cell_stand_first(opened, tmp_path):
+    graph = samples.graph()
+    units = [n for n in graph["nodes"] if n["kind"] == "unit"][:6]
+    for at, node in enumerate(units):  # six in one cell, three across: two lines
+        node.update(layer=10, position=4, influence=0.9 - 0.1 * at)
+    for node in graph["nodes"]:
+        if node not in units and (node["layer"], node["position"]) == (10, 4):
+            node["layer"] = 11
+    page = opened(report(graph, None, tmp_path / "r.html"))
+    cell = [place_of(page, node) for node in units]
+    assert cell[0][0] < cell[1][0] < cell[2][0]
+    assert cell[0][1] == pytest.approx(cell[2][1], abs=0.5)
+    assert cell[3][1] > cell[0][1] + 2  # further down the screen
+    tokens = [place_of(page, node) for node in graph["nodes"] if node["kind"] == "embedding"]
+    assert [x for x, _ in tokens] == sorted(x for x, _ in tokens)
+    logit = place_of(page, graph["nodes"][-1])
+    assert logit[1] < min(y for _, y in cell) < max(y for _, y in cell) < min(y for _, y in tokens)
+
+
+def test_zooming_spreads_nodes_around_the_pinned_one_and_fit_brings_everything_back(opened, graph, path):
     page = opened(path)
-    find(page, unit_with_most_edges(graph)["id"])
-    start = middle_of_ring(page)
+    beside, start = place_of(page, graph["nodes"][4]), place_of(page, graph["nodes"][3])
     page.get_by_title("Zoom in").click()
     settle(page)
-    assert middle_of_ring(page) != pytest.approx(start, abs=1)
+    assert middle_of_ring(page)[0] == pytest.approx(start[0], abs=0.5)
+    spread = place_of(page, graph["nodes"][4])[0] - start[0]
+    assert spread == pytest.approx(1.35 * (beside[0] - start[0]), rel=0.01)
     page.get_by_title("Show everything").click()
     settle(page)
-    assert middle_of_ring(page) == pytest.approx(start, abs=0.5)
+    assert middle_of_ring(page) == pytest.approx(beside, abs=0.5)
 
 
 def make_group(page, nodes, name):

@@ -56,8 +56,8 @@ function choose(store, node, shift) {
 }
 
 function zoom(picture, factor, x, y) {
-  const { frame } = picture.camera;
-  picture.camera.zoomAt(x ?? (frame.left + frame.right) / 2, y ?? (frame.top + frame.bottom) / 2, factor);
+  const focus = picture.focus();
+  picture.camera.zoomAt(x ?? focus.x, y ?? focus.y, factor);
   picture.stage.classList.toggle("zoomed", picture.camera.zoomed());
   picture.moved();
 }

@@ -76,6 +76,12 @@ function graphPicture(host, graph, store) {
   new ResizeObserver(resize).observe(stage);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", resize);
   for (const event of ["beforeprint", "afterprint"]) window.addEventListener(event, resize);
+  /** What keeps its place when a button or a key zooms: the pinned node, or else the middle. */
+  picture.focus = () => {
+    const { pinned } = store.get();
+    const { left, right, top, bottom } = camera.frame;
+    return pinned === null ? { x: (left + right) / 2, y: (top + bottom) / 2 } : camera.place(pinned);
+  };
   picture.moved = () => requestAnimationFrame(paint);
   listenToPointer(picture, store);
   listenToKeys(picture, store);
