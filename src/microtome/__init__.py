@@ -1,1 +1,58 @@
-"""microtome: cuts a neural network into its units of computation and shows which produced an output."""
+"""microtome: cuts a neural network into its units of computation and shows which produced an output.
+
+import microtome as mt
+
+model = mt.open("smollm2")
+graph = mt.trace(model, "The capital of France is", counterfactual="The capital of Germany is")
+proof = mt.prove(model, graph)
+mt.report(graph, proof, "france.html")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microtome.circuit.graph import Graph as Graph
+    from microtome.circuit.proof import Proof as Proof
+    from microtome.circuit.proving import prove as prove
+    from microtome.circuit.trace import trace as trace
+    from microtome.core.errors import MicrotomeError as MicrotomeError
+    from microtome.data.task import task as task
+    from microtome.model.edits import ablate as ablate
+    from microtome.model.edits import add as add
+    from microtome.model.edits import scale as scale
+    from microtome.model.edits import set as set
+    from microtome.model.model import Model as Model
+    from microtome.model.opening import open as open
+    from microtome.report.writer import report as report
+
+_HOMES = {
+    "Graph": "microtome.circuit.graph",
+    "MicrotomeError": "microtome.core.errors",
+    "Model": "microtome.model.model",
+    "Proof": "microtome.circuit.proof",
+    "ablate": "microtome.model.edits",
+    "add": "microtome.model.edits",
+    "open": "microtome.model.opening",
+    "prove": "microtome.circuit.proving",
+    "report": "microtome.report.writer",
+    "scale": "microtome.model.edits",
+    "set": "microtome.model.edits",
+    "task": "microtome.data.task",
+    "trace": "microtome.circuit.trace",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name's home when it is first asked for, so that `import microtome` stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'microtome' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,7 +18,7 @@ def of_tensors(named: Iterable[tuple[str, Tensor]]) -> str:
     for name, tensor in named:
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         flat = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
-        digest.update(memoryview(flat.numpy()))
+        digest.update(flat.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

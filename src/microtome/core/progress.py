@@ -39,7 +39,7 @@ class Silent:
         """Nothing to show."""
 
 
-_CURRENT: ContextVar[Progress] = ContextVar("microtome_progress", default=Silent())
+_CURRENT: ContextVar[Progress] = ContextVar("microtome_progress", default=Silent())  # noqa: B039 - it holds nothing
 
 
 @contextmanager
@@ -80,4 +80,5 @@ class Step:
         self._progress, self._handle = progress, handle
 
     def __call__(self, steps: int = 1) -> None:
+        """So many more steps are done."""
         self._progress.advance(self._handle, steps)

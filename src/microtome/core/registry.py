@@ -66,9 +66,7 @@ class Registry(Generic[T]):
         """
         self._load_plugins()
         if name not in self._entries:
-            raise UnknownName(
-                self.kind, name, self._entries, do=f"choose one that `microtome list {self.kind}` shows"
-            )
+            raise UnknownName(self.kind, name, self._entries, do=f"choose one that `microtome list {self.kind}` shows")
         return self._entries[name].value
 
     def __contains__(self, name: object) -> bool:

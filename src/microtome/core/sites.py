@@ -15,15 +15,23 @@ class SiteKind:
         name: `mlp.neurons`, `embed`, …
         shape: the letters of its axes, after the batch axis `b`.
         per_layer: whether there is one in every layer.
-        after: what it is, in words.
-        axis: the axis that `units=` addresses, counted from the end.
+        says: what it is, in words.
     """
 
     name: str
     shape: str
     per_layer: bool
     says: str
-    axis: int = -1
+
+    @property
+    def position_axis(self) -> int:
+        """The axis of (query) positions. With it moved to 1, axis 2 is the one that `units=` addresses."""
+        return self.shape.split().index("p")
+
+    @property
+    def position_axes(self) -> tuple[int, ...]:
+        """All axes that run over positions."""
+        return tuple(i for i, letter in enumerate(self.shape.split()) if letter == "p")
 
 
 # In the order in which a forward pass meets them; one layer's rows stand together.
@@ -31,12 +39,12 @@ KINDS: tuple[SiteKind, ...] = (
     SiteKind("embed", "b p d", False, "what enters layer 0, after any scaling, with learned positions"),
     SiteKind("resid", "b p d", True, "the stream entering layer L"),
     SiteKind("attn.in", "b p d", True, "what attention reads, after its norm"),
-    SiteKind("attn.q", "b p h c", True, "queries, after bias, norm and rotary", axis=-2),
-    SiteKind("attn.k", "b p g c", True, "keys, after bias, norm and rotary", axis=-2),
-    SiteKind("attn.v", "b p g c", True, "values, after bias", axis=-2),
-    SiteKind("attn.scores", "b h p p", True, "before the softmax, after scale, soft-cap and mask", axis=-3),
-    SiteKind("attn.pattern", "b h p p", True, "after the softmax", axis=-3),
-    SiteKind("attn.heads", "b p h c", True, "each head's mix of values, before W_O", axis=-2),
+    SiteKind("attn.q", "b p h c", True, "queries, after bias, norm and rotary"),
+    SiteKind("attn.k", "b p g c", True, "keys, after bias, norm and rotary"),
+    SiteKind("attn.v", "b p g c", True, "values, after bias"),
+    SiteKind("attn.scores", "b h p p", True, "before the softmax, after scale, soft-cap and mask"),
+    SiteKind("attn.pattern", "b h p p", True, "after the softmax"),
+    SiteKind("attn.heads", "b p h c", True, "each head's mix of values, before W_O"),
     SiteKind("attn.out", "b p d", True, "what attention adds to the stream, after any post-norm"),
     SiteKind("resid_mid", "b p d", True, "the stream between attention and MLP"),
     SiteKind("mlp.in", "b p d", True, "what the MLP reads, after its norm"),
@@ -156,18 +164,14 @@ def _no_such_site(pattern: str, kind: str, kinds: tuple[str, ...]) -> SiteNotFou
         )
     if kind in BY_NAME:
         form = f"{kind}.3 or {kind}.*" if BY_NAME[kind].per_layer else f"{kind}, without a layer"
-        return SiteNotFound(
-            f"find the site {pattern!r}", found=f"{kind!r} written {pattern!r}", do=f"write {form}"
-        )
+        return SiteNotFound(f"find the site {pattern!r}", found=f"{kind!r} written {pattern!r}", do=f"write {form}")
     if (here := foreign_name(pattern)) is not None:
         return SiteNotFound(
             f"find the site {pattern!r}",
             found="a name from another tool",
             do=f"here it is called {here}; docs/coming-from-other-tools.md maps the rest",
         )
-    return SiteNotFound(
-        f"find the site {pattern!r}", found=nearest(kind, kinds), do="choose among `model.sites()`"
-    )
+    return SiteNotFound(f"find the site {pattern!r}", found=nearest(kind, kinds), do="choose among `model.sites()`")
 
 
 def foreign_name(pattern: str) -> str | None:

@@ -1,1 +1,1 @@
-"""What is fed to a model: tasks with counterfactuals, and neutral prompts."""
+"""What is fed to a model: tasks, whose prompts have counterfactuals."""

@@ -1,6 +1,6 @@
 """The neutral prompts: enough, different, short, plain, and none that belongs to a task."""
 
-from microtome.data.neutral import NEUTRAL
+from microtome.model.neutral import NEUTRAL
 from microtome.data.task import TASKS, task
 
 

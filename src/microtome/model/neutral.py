@@ -1,8 +1,8 @@
 """Neutral prompts: ordinary text that asks for nothing in particular.
 
 Where a prompt has no counterfactual, a unit's baseline is its mean activation over these. They are
-short, cover everyday subjects and a few other registers (dialogue, list, letter, code), and none
-belongs to a task of this room.
+short, cover everyday subjects and a few other registers (dialogue, list, letter, code), and none is
+a prompt of a task.
 """
 
 NEUTRAL: tuple[str, ...] = (

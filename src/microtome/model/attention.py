@@ -1,0 +1,83 @@
+"""The attention function that every opened model runs with, registered once under one name.
+
+Without a watcher it is plain eager attention. A watcher (a run in progress) sees and may replace
+queries, keys, values, scores and pattern of the modules it watches. The mask builder is registered
+under the same name: without it transformers passes no mask at all and causality is lost in silence.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+
+NAME = "microtome"
+
+Watcher = Callable[[str, Tensor], Tensor]
+"""Takes one of q, k, v, scores, pattern and its tensor; returns the tensor to go on with."""
+
+_WATCHED: WeakKeyDictionary[nn.Module, Watcher] = WeakKeyDictionary()
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:
+    """Eager attention, watched. Shapes as transformers passes them: `[b, h, p, c]`, k and v `[b, g, p, c]`.
+
+    The softmax runs in float32, as eager's does, or in float64 for float64 models: there eager rounds,
+    and a check of exactness would measure that rounding.
+
+    Returns:
+        each head's mix of values `[b, p, h, c]` and the pattern `[b, h, p, p]`.
+    """
+    watch = _WATCHED.get(module, _unwatched)
+    query, key, value = watch("q", query), watch("k", key), watch("v", value)
+    repeats = query.shape[1] // key.shape[1]
+    keys, values = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = torch.matmul(query, keys.transpose(2, 3)) * scale
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    scores = watch("scores", scores)
+    exact = torch.float64 if scores.dtype == torch.float64 else torch.float32
+    pattern = watch("pattern", scores.softmax(-1, dtype=exact).to(query.dtype))
+    return torch.matmul(pattern, values).transpose(1, 2).contiguous(), pattern
+
+
+def _unwatched(name: str, tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def register() -> str:
+    """Makes the name known to transformers (again and again does no harm) and returns it."""
+    AttentionInterface.register(NAME, attention)
+    AttentionMaskInterface.register(NAME, eager_mask)
+    return NAME
+
+
+@contextmanager
+def watched(watchers: Mapping[nn.Module, Watcher]) -> Iterator[None]:
+    """Lets the watchers see their modules' attention for a while; nested watchers are put back."""
+    before = {module: _WATCHED.get(module) for module in watchers}
+    _WATCHED.update(watchers)
+    try:
+        yield
+    finally:
+        for module, old in before.items():
+            if old is None:
+                _WATCHED.pop(module, None)
+            else:
+                _WATCHED[module] = old

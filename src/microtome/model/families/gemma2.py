@@ -1,0 +1,14 @@
+"""Gemma 2: norms before and after each branch, soft-caps on attention and logits, scaled embeddings.
+
+The embedding's scale sits inside the embedding module, so only the module's output is ever used.
+"""
+
+from microtome.model.family import FAMILIES, LLAMA
+
+GEMMA2 = LLAMA.but(
+    attn_post_norm="post_attention_layernorm",
+    mlp_norm="pre_feedforward_layernorm",
+    mlp_post_norm="post_feedforward_layernorm",
+    softcap="final_logit_softcapping",
+)
+FAMILIES.add("gemma2", GEMMA2, summary="Gemma 2: norms around both branches, soft-caps", home=__name__)

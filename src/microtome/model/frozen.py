@@ -1,0 +1,288 @@
+"""One prompt with everything nonlinear held: attention patterns, norm scales, gates.
+
+Between one MLP's input and the next the network is then linear, and each layer's part of it is a few
+matrix products on the module's own weights. METHODS: the LN rule, the identity rule, the half rule and
+frozen attention of layer-wise relevance propagation (Jafari et al. 2025, arXiv 2508.21258).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from microtome.core.errors import NotSupported, WrongUse
+from microtome.model.anatomy import Anatomy, Layer
+from microtome.model.norms import Norm
+from microtome.model.run import Run
+from microtome.model.taps import routing
+
+if TYPE_CHECKING:
+    from microtome.model.model import Model
+
+ACTIVATION_AT_ZERO = 0.5
+"""Limit of act(x)/x at 0 for SiLU and GELU. No sum depends on it: the unit is 0 there."""
+
+
+@dataclass(frozen=True)
+class Gates:
+    """How each hidden unit follows, linearly, from what its MLP reads: a = (c_gate W_gate + c_up W_up) x + bias.
+
+    Gated MLPs by the half rule, c_gate = r·up/2 and c_up = r·gate/2 with r = act(gate)/gate; others by the
+    identity rule, c_gate = r. Routing weights of experts are folded into r.
+    """
+
+    c_gate: Float[Tensor, "p u"]
+    c_up: Float[Tensor, "p u"] | None
+
+
+class FrozenLayer:
+    """One layer's linear maps at one prompt. Names: push goes up the network, pull is its transpose."""
+
+    def __init__(self, layer: Layer, run: Run, index: int):
+        self.layer, self.index = layer, index
+        self.stream: Float[Tensor, "p d"] = run[f"resid.{index}"][0]
+        self.between = self.stream if layer.parallel else run[f"resid_mid.{index}"][0]
+        self.pattern: Float[Tensor, "h p p"] = run[f"attn.pattern.{index}"][0]
+        self.attn_out: Float[Tensor, "p d"] = run[f"attn.out.{index}"][0]
+        self.mlp_out: Float[Tensor, "p d"] = run[f"mlp.out.{index}"][0]
+        self.neurons: Float[Tensor, "p u"] = run[f"mlp.neurons.{index}"][0]
+        self.gates = _gates(layer, run, index)
+        self.attn_scale = _scale(layer.attn_norm, self.stream)
+        self.mlp_scale = _scale(layer.mlp_norm, self.between)
+        heads = run[f"attn.heads.{index}"][0].flatten(1)
+        self.attn_post_scale = _scale(layer.attn_post_norm, _plus(heads @ layer.w_o.flatten(1).T, layer.b_o))
+        self.mlp_post_scale = _scale(layer.mlp_post_norm, _plus(self.neurons @ layer.w_down.T, layer.b_down))
+
+    @cached_property
+    def weighted_pattern(self) -> Float[Tensor, "h p p"]:
+        """Patterns `[h, query, key]` times the scales of both norms, which are numbers a position."""
+        pattern = self.pattern
+        if self.attn_scale is not None:
+            pattern = pattern * self.attn_scale[:, 0]
+        if self.attn_post_scale is not None:
+            pattern = pattern * self.attn_post_scale
+        return pattern
+
+    @property
+    def values(self) -> Float[Tensor, "g c d"]:
+        """W_V with the norm before it folded in."""
+        norm = self.layer.attn_norm
+        return self.layer.w_v if norm is None else norm.centre(self.layer.w_v * norm.weight)
+
+    @property
+    def outputs(self) -> Float[Tensor, "h d c"]:
+        """W_O of each head with the norm after it folded in."""
+        w_o = self.layer.w_o.permute(1, 0, 2)
+        norm = self.layer.attn_post_norm
+        if norm is None:
+            return w_o
+        centred = w_o - w_o.mean(1, keepdim=True) if norm.centred else w_o
+        return norm.weight[:, None] * centred
+
+    @property
+    def writes(self) -> Float[Tensor, "d u"]:
+        """What units write, with the norm after the MLP folded in but for its scale."""
+        norm = self.layer.mlp_post_norm
+        if norm is None:
+            return self.layer.w_down
+        w = self.layer.w_down
+        centred = w - w.mean(0, keepdim=True) if norm.centred else w
+        return norm.weight[:, None] * centred
+
+    def write_scale(self, like: Tensor) -> Float[Tensor, "p 1"]:
+        """The scale of the norm after the MLP, ones where there is none."""
+        return like.new_ones(self.stream.shape[0], 1) if self.mlp_post_scale is None else self.mlp_post_scale
+
+    def written(self, neurons: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
+        """What hidden units add to the stream, without constants."""
+        return (neurons @ self.writes.T) * self.write_scale(neurons)
+
+    def unit_gradients(self, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
+        """From a gradient on the stream after the MLP to one on its hidden units."""
+        return (g @ self.writes) * self.write_scale(g)
+
+    def reads(self, positions: Int[Tensor, "n"], units: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
+        """Read vectors of units at positions, on the stream that the MLP's norm reads."""
+        vectors = self.gates.c_gate[positions, units, None] * self.layer.w_gate[units]
+        if self.gates.c_up is not None:
+            vectors = vectors + self.gates.c_up[positions, units, None] * self.layer.w_up[units]
+        norm, scale = self.layer.mlp_norm, self.mlp_scale
+        return vectors if norm is None or scale is None else norm.pull(vectors, scale[positions])
+
+    def read_constants(self, positions: Int[Tensor, "n"], units: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+        """What units at positions have without any stream: biases of the norm and of the matrices."""
+        everything = self._pushed_units(torch.zeros_like(self.stream), constants=True)
+        return everything[positions, units]
+
+    def units_from(self, between: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
+        """Hidden units that a stream gives through the frozen norm and gates, constants left out."""
+        return self._pushed_units(between, constants=False)
+
+    def _pushed_units(self, between: Float[Tensor, "p d"], *, constants: bool) -> Float[Tensor, "p u"]:
+        norm, layer = self.layer.mlp_norm, self.layer
+        x = between if norm is None or self.mlp_scale is None else norm.push(between, self.mlp_scale)
+        if constants and norm is not None and norm.bias is not None:
+            x = x + norm.bias
+        units = self.gates.c_gate * _plus(x @ layer.w_gate.T, layer.bias_in(first=True) if constants else None)
+        if self.gates.c_up is None:
+            return units
+        bias = layer.bias_in(first=False) if constants else None
+        return units + self.gates.c_up * _plus(x @ layer.w_up.T, bias)
+
+    def pull_units(self, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
+        """From gradients on hidden units to the stream that the MLP's norm reads."""
+        layer, norm = self.layer, self.layer.mlp_norm
+        g = (gradients * self.gates.c_gate) @ layer.w_gate
+        if self.gates.c_up is not None:
+            g = g + (gradients * self.gates.c_up) @ layer.w_up
+        return g if norm is None or self.mlp_scale is None else norm.pull(g, self.mlp_scale)
+
+    def attended(self, stream: Float[Tensor, "p d"]) -> Float[Tensor, "p d"]:
+        """What attention adds for a stream through the frozen pattern and norms, constants left out."""
+        values = torch.einsum("kd,gcd->gkc", stream, self.values)
+        values = values.repeat_interleave(self.layer.sizes.h // self.layer.sizes.g, 0)
+        return torch.einsum("hqk,hkc,hdc->qd", self.weighted_pattern, values, self.outputs)
+
+    def pull_attention(self, g: Float[Tensor, "p n d"]) -> Float[Tensor, "p n d"]:
+        """From gradients after attention to those that its heads' reading adds before it.
+
+        Positions first, so that every step is one large matrix product: W_O, transposed pattern, W_V.
+        """
+        values, outputs = self.values, self.outputs
+        p, n, _ = g.shape
+        size = self.layer.sizes
+        pulled = torch.zeros_like(g, memory_format=torch.contiguous_format).view(p * n, size.d)
+        for group in range(size.g):
+            mixed = sum(
+                self.weighted_pattern[head, :p, :p].T @ torch.matmul(g, outputs[head]).view(p, n * size.c)
+                for head in self._heads_of(group)
+            )
+            pulled.addmm_(torch.as_tensor(mixed).view(p * n, size.c), values[group])
+        return pulled.view(p, n, size.d)
+
+    def _heads_of(self, group: int) -> range:
+        """Query heads stand next to the others of their key/value head, not one of each in turn."""
+        share = self.layer.sizes.h // self.layer.sizes.g
+        return range(group * share, (group + 1) * share)
+
+    @cached_property
+    def attn_constant(self) -> Float[Tensor, "p d"]:
+        """What attention adds whatever the stream: biases of its norms, of values and of the output."""
+        layer = self.layer
+        mixed = torch.zeros_like(self.stream)
+        value = torch.zeros_like(layer.w_v[..., 0])
+        if layer.attn_norm is not None and layer.attn_norm.bias is not None:
+            value = value + layer.w_v @ layer.attn_norm.bias
+        if layer.b_v is not None:
+            value = value + layer.b_v
+        spread = value.repeat_interleave(layer.sizes.h // layer.sizes.g, 0)
+        mixed = torch.einsum("hqk,hc,dhc->qd", self.pattern, spread, layer.w_o)
+        return _through(layer.attn_post_norm, self.attn_post_scale, _plus(mixed, layer.b_o))
+
+    @cached_property
+    def mlp_constant(self) -> Float[Tensor, "p d"]:
+        """What the MLP adds whatever its units: the down projection's and the post-norm's biases."""
+        layer = self.layer
+        raw = _plus(torch.zeros_like(self.stream), layer.b_down)
+        return _through(layer.mlp_post_norm, self.mlp_post_scale, raw)
+
+
+class Frozen:
+    """A prompt's frozen network: its layers, and where the stream begins and ends.
+
+    Attributes:
+        embed: `[p, d]`; `final`: the stream after the last layer; `logits`: before any soft-cap, `[p, v]`.
+    """
+
+    def __init__(self, anatomy: Anatomy, run: Run):
+        self.anatomy = anatomy
+        self.layers = [FrozenLayer(layer, run, i) for i, layer in enumerate(anatomy.layers)]
+        self.embed: Float[Tensor, "p d"] = run["embed"][0]
+        self.final: Float[Tensor, "p d"] = run["resid.final"][0]
+        self.normed: Float[Tensor, "p d"] = run["norm.final"][0]
+        self.final_scale = anatomy.final_norm.scale(self.final)
+        self.ids: list[int] = run.batch.tokens[0]
+
+    @property
+    def n_positions(self) -> int:
+        """Tokens of the prompt."""
+        return self.embed.shape[0]
+
+    def logits(self, position: int) -> Float[Tensor, "v"]:
+        """Logits before any soft-cap, at one position."""
+        return _plus(self.anatomy.w_u @ self.normed[position], self.anatomy.b_u)
+
+    def pull_direction(self, direction: Float[Tensor, "d"], position: int) -> Float[Tensor, "d"]:
+        """From a direction after the final norm to the stream before it, at one position."""
+        return self.anatomy.final_norm.pull(direction, self.final_scale[position])
+
+    def direction_constant(self, direction: Float[Tensor, "d"]) -> Float[Tensor, ""]:
+        """What the final norm's bias gives in a direction."""
+        bias = self.anatomy.final_norm.bias
+        return direction.new_zeros(()) if bias is None else bias @ direction
+
+
+def freeze(model: "Model", inputs: Any) -> Frozen:
+    """Runs one prompt and holds every nonlinearity at its values.
+
+    Raises:
+        WrongUse: several rows, or weights below float32: their rounding is larger than what is measured.
+    """
+    if model.dtype not in (torch.float32, torch.float64):
+        raise WrongUse(
+            "freeze a prompt",
+            found=f"weights in {model.card['dtype']}",
+            do="open the model with dtype='float32'; `trace` and `prove` do so on a copy",
+        )
+    names = ["attn.pattern.*", "attn.heads.*", "attn.out.*", "mlp.in.*", "mlp.neurons.*", "mlp.out.*", "resid.*"]
+    names += [] if model.anatomy.parallel else ["resid_mid.*"]
+    for i, layer in enumerate(model.anatomy.layers):
+        if layer.experts is None:
+            names += [f"mlp.gate.{i}", f"mlp.up.{i}"] if layer.gated else [f"mlp.gate.{i}"]
+    run = model.run(inputs, capture=["embed", *names, "resid.final", "norm.final"])
+    if run["embed"].shape[0] != 1:
+        raise WrongUse("freeze a prompt", found=f"{run['embed'].shape[0]} rows", do="give one prompt")
+    return Frozen(model.anatomy, run)
+
+
+def _gates(layer: Layer, run: Run, index: int) -> Gates:
+    if layer.experts is not None:
+        gate, up, share = _expert_inputs(layer, run[f"mlp.in.{index}"][0])
+    else:
+        gate = run[f"mlp.gate.{index}"][0]
+        up = run[f"mlp.up.{index}"][0] if layer.gated else None
+        share = torch.ones((), dtype=gate.dtype, device=gate.device)
+    with torch.no_grad():
+        ratio = torch.where(gate == 0, ACTIVATION_AT_ZERO, layer.activation(gate) / gate) * share
+    if up is None:
+        return Gates(ratio, None)
+    return Gates(ratio * up / 2, ratio * gate / 2)
+
+
+def _expert_inputs(layer: Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gates and second factors of all experts, and the routing weight of each unit's expert."""
+    experts = layer.experts
+    if experts is None:
+        raise NotSupported("read experts", found="a dense layer", do="read its gate and up sites")
+    with torch.no_grad():
+        _, weights, chosen = layer.mlp.get_submodule("gate")(x)
+    both = experts.get_parameter("gate_up_proj").detach()
+    share = routing(weights, chosen, both.shape[0]).to(x.dtype)
+    return x @ layer.w_gate.T, x @ layer.w_up.T, share.repeat_interleave(both.shape[1] // 2, 1)
+
+
+def _scale(norm: Norm | None, x: Tensor) -> Tensor | None:
+    return None if norm is None else norm.scale(x)
+
+
+def _plus(x: Tensor, bias: Tensor | None) -> Tensor:
+    return x if bias is None else x + bias
+
+
+def _through(norm: Norm | None, scale: Tensor | None, x: Tensor) -> Tensor:
+    if norm is None or scale is None:
+        return x
+    return _plus(norm.push(x, scale), norm.bias)

@@ -1,0 +1,56 @@
+"""Generation under edits, with transformers' own `generate` and its key/value cache."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from microtome.core.errors import WrongUse
+from microtome.core.sites import Site
+from microtome.model.edits import Edit
+from microtome.model.session import Session
+
+if TYPE_CHECKING:
+    from microtome.model.model import Model
+
+
+def generate(
+    model: "Model",
+    edits: tuple[tuple[Edit, dict[Site, float | Tensor]], ...],
+    inputs: Any,
+    max_new_tokens: int,
+    *,
+    sample: bool,
+    seed: int,
+) -> list[str]:
+    """New text of each row. See `Model.generate`."""
+    if model.tokenizer is None:
+        raise WrongUse("generate text", found="a model without a tokenizer", do="open it with its tokenizer")
+    ids = generated_ids(model, edits, inputs, max_new_tokens, sample=sample, seed=seed)
+    return model.tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+
+def generated_ids(
+    model: "Model",
+    edits: tuple[tuple[Edit, dict[Site, float | Tensor]], ...],
+    inputs: Any,
+    max_new_tokens: int,
+    *,
+    sample: bool = False,
+    seed: int = 0,
+) -> Tensor:
+    """New ids of each row, `[b, new]`, padded on the right where a row ended early."""
+    batch = model.batch(inputs, padding="left")
+    session = Session(model.anatomy, batch, (), edits)
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": sample, "use_cache": True}
+    if not sample:
+        options |= {"temperature": None, "top_p": None, "top_k": None}
+    pad = model.tokenizer.pad_token_id if model.tokenizer is not None else None
+    with torch.no_grad(), torch.random.fork_rng(enabled=sample), session.watching():
+        if sample:
+            torch.manual_seed(seed)
+        out = model.module.generate(  # pyright: ignore[reportCallIssue]
+            batch.ids, attention_mask=batch.mask.long(), pad_token_id=0 if pad is None else pad, **options
+        )
+    session.check()
+    return out[:, batch.ids.shape[1] :]

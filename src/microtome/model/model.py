@@ -1,0 +1,316 @@
+"""The opened model: the module, its tokenizer, its sites, its certificate, and the one way to run it."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from microtome.core.errors import NotSupported, WrongUse
+from microtome.core.sites import Site, all_sites, select, site
+from microtome.model.anatomy import Anatomy, dtype_of
+from microtome.model.attention import NAME as WATCHED_ATTENTION
+from microtome.model.edits import Edit, Elsewhere
+from microtome.model.generation import generate
+from microtome.model.inputs import Batch, Side, to_batch
+from microtome.model.looks import LogitLens, Prediction, logit_lens, predict
+from microtome.model.neutral import NEUTRAL
+from microtome.model.run import Run, aligned
+from microtome.model.session import Session, run_once
+
+if TYPE_CHECKING:
+    from microtome.model.certificate import Certificate
+
+Resolved = tuple[Edit, dict[Site, float | Tensor]]
+Metric = Callable[[Float[Tensor, "b p v"]], Float[Tensor, ""]]
+INSIDE_ATTENTION = frozenset({"attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern"})
+
+
+class Model:
+    """A network that can be looked into. Made by `microtome.open`.
+
+    Attributes:
+        name: what it was opened as.
+        anatomy: its parts.
+        tokenizer: its tokenizer, or None.
+        fingerprint: of weights as loaded, config and tokenizer.
+        certificate: the errors measured at opening, or None before they are.
+    """
+
+    def __init__(
+        self, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, anatomy: Anatomy, *, name: str,
+        fingerprint: str,
+    ):  # fmt: skip
+        self.module, self.tokenizer, self.anatomy = module, tokenizer, anatomy
+        self.name, self.fingerprint = name, fingerprint
+        self.certificate: Certificate | None = None
+        self._edits: tuple[Edit, ...] = ()
+
+    @property
+    def n_layers(self) -> int:
+        """Number of decoder layers."""
+        return len(self.anatomy.layers)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.module.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, as opened."""
+        return dtype_of(self.module)
+
+    @property
+    def card(self) -> dict[str, str]:
+        """What a run card says of the model."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+    def __repr__(self) -> str:
+        size = self.anatomy.sizes
+        return (
+            f"Model({self.name!r}: {self.module.config.model_type}, {self.n_layers} layers, d={size.d}, "
+            f"{size.h} heads, {self.anatomy.layers[0].n_units} units a layer, {self.card['dtype']} on {self.device})"
+        )
+
+    def sites(self) -> list[str]:
+        """Every site that this model has, in forward order."""
+        return [str(one) for one in all_sites(self.n_layers, self._kinds())]
+
+    def _kinds(self) -> tuple[str, ...]:
+        kinds = self.anatomy.site_kinds
+        if self.module.config._attn_implementation == WATCHED_ATTENTION:
+            return kinds
+        return tuple(kind for kind in kinds if kind not in INSIDE_ATTENTION)
+
+    def batch(self, inputs: Any, *, padding: Side = "right") -> Batch:
+        """Text, texts, ids or chat messages as padded ids on the model's device."""
+        return to_batch(inputs, self.tokenizer, self.device, padding)
+
+    def tokens(self, inputs: Any) -> list[str]:
+        """The texts of the tokens of one input, as the tokenizer gives them.
+
+        Raises:
+            WrongUse: the model has no tokenizer, or the input has several rows.
+        """
+        rows = self.batch(inputs).tokens
+        if self.tokenizer is None or len(rows) != 1:
+            raise WrongUse(
+                "show tokens",
+                found="no tokenizer" if self.tokenizer is None else f"{len(rows)} rows",
+                do="open the model with its tokenizer, and give one text",
+            )
+        return [str(self.tokenizer.decode([token])) for token in rows[0]]
+
+    def run(
+        self,
+        inputs: Any,
+        capture: Sequence[str] = ("logits",),
+        *,
+        backward: Metric | None = None,
+        edits: Iterable[Edit] = (),
+        padding: Side = "right",
+        last_logits_only: bool = False,
+    ) -> Run:
+        """Runs the model once and returns only what was asked.
+
+        The pass ends after the last site that is needed.
+
+        Args:
+            inputs: a text, texts, chat messages, or token ids.
+            capture: sites or patterns, e.g. `["resid.15", "mlp.neurons.*", "logits"]`.
+            backward: a metric, from logits `[b, p, v]` (token 0 first, zero at padding) to one number;
+                then `run.grad[site]` holds its gradients at the captured sites.
+            edits: interventions for this run alone, after those of `model.edit`.
+            padding: side on which shorter rows are padded; positions never count it.
+            last_logits_only: compute logits at the last position alone: `logits` is `[b, 1, v]`.
+
+        Raises:
+            SiteNotFound: a site, position or unit does not exist.
+            SiteDidNotFire, EditTouchedNothing: something asked for stayed silent.
+        """
+        batch = self.batch(inputs, padding=padding)
+        if last_logits_only and batch.padded and batch.side == "right":
+            raise WrongUse(
+                "run with last_logits_only",
+                found="rows of different lengths, padded on the right",
+                do='pass padding="left", so that every row ends at the last position',
+            )
+        wanted = self._select(capture)
+        inner = wanted if backward is None else tuple(dict.fromkeys((*wanted, site("embed"), site("logits"))))
+        session = Session(
+            self.anatomy,
+            batch,
+            inner,
+            self._resolved((*self._edits, *edits)),
+            gradients=backward is not None,
+            stop=True,
+        )
+        run_once(self.anatomy, session, last_logits_only=last_logits_only)
+        session.check()
+        grads: dict[Site, Tensor] = {}
+        metric = None
+        if backward is not None:
+            logits = session.captured[site("logits")]
+            score = backward(logits if last_logits_only else aligned(site("logits"), logits, batch))
+            metric, grads = float(score.detach()), _gradients(score, wanted, session)
+        return self._packed(session, wanted, grads, metric, whole=not last_logits_only)
+
+    def _packed(
+        self,
+        session: Session,
+        wanted: tuple[Site, ...],
+        grads: dict[Site, Tensor],
+        metric: float | None,
+        *,
+        whole: bool,
+    ) -> Run:
+        batch = session.batch
+
+        def pack(found: dict[Site, Tensor]) -> dict[str, Tensor]:
+            return {
+                str(one): aligned(one, found[one].detach(), batch)
+                if whole or str(one) != "logits"
+                else found[one].detach()
+                for one in wanted
+                if one in found
+            }
+
+        return Run(pack(session.captured), pack(grads), metric, batch, n_layers=self.n_layers, kinds=self._kinds())
+
+    def _select(self, patterns: Sequence[str]) -> tuple[Site, ...]:
+        if isinstance(patterns, str):
+            patterns = [patterns]
+        found = [one for pattern in patterns for one in self._sites(pattern)]
+        return tuple(dict.fromkeys(found))
+
+    def _sites(self, pattern: str) -> list[Site]:
+        kind = pattern.rpartition(".")[0]
+        if kind in INSIDE_ATTENTION and kind not in self._kinds():
+            raise NotSupported(
+                f"watch {pattern}",
+                found=f"the model was opened with attention={self.module.config._attn_implementation!r}",
+                do="open it without the attention argument: its own attention can be watched",
+            )
+        return select(pattern, self.n_layers, self._kinds())
+
+    @contextmanager
+    def edit(self, *edits: Edit) -> Iterator["Model"]:
+        """Every run, prediction and generation inside the block has these edits; nested blocks add up."""
+        before = self._edits
+        self._resolved(edits)
+        self._edits = (*before, *edits)
+        try:
+            yield self
+        finally:
+            self._edits = before
+
+    def _resolved(self, edits: Iterable[Edit]) -> tuple[Resolved, ...]:
+        return tuple(pair for edit in edits for pair in self._values(edit))
+
+    def _values(self, edit: Edit) -> list[Resolved]:
+        """An edit with the value of each of its sites; an ablation to the mean becomes two edits."""
+        sites = self._sites(edit.site)
+        value = edit.value
+        if isinstance(value, Elsewhere):
+            return (
+                self._at_means(edit, value, sites)
+                if value.how == "mean"
+                else [self._from_elsewhere(edit, value, sites)]
+            )
+        if isinstance(value, (float, int, Tensor)):
+            return [(edit, dict.fromkeys(sites, value.to(self.device) if isinstance(value, Tensor) else value))]
+        lacking = [str(one) for one in sites if str(one) not in value]
+        if lacking:
+            raise WrongUse(f"edit: {edit}", found=f"no value for {', '.join(lacking[:4])}", do="give one a site")
+        return [(edit, {one: value[str(one)].to(self.device) for one in sites})]
+
+    def _from_elsewhere(self, edit: Edit, value: Elsewhere, sites: list[Site]) -> Resolved:
+        with self._unedited():
+            there = self.run(value.inputs, capture=[str(one) for one in sites])
+        found: dict[Site, float | Tensor] = {}
+        for one in sites:
+            tensor = there[str(one)].movedim(one.kind.position_axis, 1)
+            if isinstance(edit.positions, tuple):
+                tensor = tensor[:, [there.batch.place(0, position) for position in edit.positions]]
+            found[one] = tensor
+        return edit, found
+
+    def _at_means(self, edit: Edit, value: Elsewhere, sites: list[Site]) -> list[Resolved]:
+        means = self.means(edit.site, value.inputs)
+        first: dict[Site, float | Tensor] = {one: means[str(one)][:1, None] for one in sites}
+        rest: dict[Site, float | Tensor] = {one: means[str(one)][1:, None] for one in sites}
+        if edit.positions == "new":
+            return [(edit, rest)]
+        if edit.positions is None:
+            return [(edit, rest), (replace(edit, positions=(0,), may_be_empty=True), first)]
+        later = tuple(position for position in edit.positions if position)
+        pairs = [(replace(edit, positions=later), rest)] if later else []
+        return [*pairs, (replace(edit, positions=(0,)), first)] if 0 in edit.positions else pairs
+
+    def means(self, pattern: str, texts: Sequence[str] | None = None) -> dict[str, Float[Tensor, "2 ..."]]:
+        """Mean values of sites over texts: what a unit gives when nothing in particular is asked of it.
+
+        Row 0 is the mean at position 0, row 1 the mean over all others: position 0 holds a few enormous
+        activations that would drown the rest.
+
+        Args:
+            pattern: sites whose axes after the position are fixed (not scores or patterns).
+            texts: what to run; None for the shipped neutral prompts.
+        """
+        sites = [str(one) for one in self._sites(pattern)]
+        with self._unedited():
+            run = self.run(list(texts or NEUTRAL), capture=sites)
+        later = run.mask.clone()
+        later[:, 0] = False
+        return {one: torch.stack([run[one][:, 0].mean(0), run[one][later].mean(0)]) for one in sites}
+
+    @contextmanager
+    def _unedited(self) -> Iterator[None]:
+        before, self._edits = self._edits, ()
+        try:
+            yield
+        finally:
+            self._edits = before
+
+    def generate(self, inputs: Any, *, max_new_tokens: int = 20, sample: bool = False, seed: int = 0) -> list[str]:
+        """Continues each row, under the edits in force, with a key/value cache.
+
+        Args:
+            inputs: as for `run`; rows of different length are padded on the left.
+            max_new_tokens: how many tokens to add at most.
+            sample: draw from the distribution instead of taking the best token.
+            seed: of the draw.
+
+        Returns:
+            the new text of each row.
+        """
+        return generate(self, self._resolved(self._edits), inputs, max_new_tokens, sample=sample, seed=seed)
+
+    def predict(self, inputs: Any, *, top: int = 10) -> Prediction:
+        """The most probable next tokens of one input."""
+        return predict(self, inputs, top)
+
+    def logit_lens(self, inputs: Any) -> LogitLens:
+        """What the unembedding reads from the stream entering each layer, at every position."""
+        return logit_lens(self, inputs)
+
+
+def _gradients(score: Tensor, wanted: tuple[Site, ...], session: Session) -> dict[Site, Tensor]:
+    if score.ndim or not score.requires_grad:
+        raise WrongUse(
+            "run backward from a metric",
+            found=f"a metric of shape {list(score.shape)}" if score.ndim else "a metric that no site reaches",
+            do="return one number computed from the logits",
+        )
+    tensors = [session.captured[one] for one in wanted]
+    grads = torch.autograd.grad(score, tensors, allow_unused=True, materialize_grads=True)
+    return dict(zip(wanted, grads, strict=True))

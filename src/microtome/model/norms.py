@@ -1,0 +1,84 @@
+"""Norms as what they are once their scale is frozen: a linear map with a constant.
+
+The kind of a norm is measured, not declared: a random vector goes through the module, and the formula
+that gives its output is the kind. A norm that none of them fits is refused at opening.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from microtome.core.errors import NotSupported
+
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Norm:
+    """y = centre(x) · s(x) · weight + bias, with s(x) one number a position.
+
+    Attributes:
+        weight: what multiplies, `[d]`; for Gemma already 1 + w.
+        bias: `[d]`, or None.
+        eps: inside the square root.
+        centred: LayerNorm subtracts the mean over d, RMS norms do not.
+    """
+
+    weight: Float[Tensor, "d"]
+    bias: Float[Tensor, "d"] | None
+    eps: float
+    centred: bool
+
+    def scale(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b 1"]:
+        """s(x): one over the root mean square (of the centred vector)."""
+        return (self.centre(x).square().mean(-1, keepdim=True) + self.eps).rsqrt()
+
+    def centre(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Subtracts the mean over d where this norm does."""
+        return x - x.mean(-1, keepdim=True) if self.centred else x
+
+    def push(self, x: Float[Tensor, "*b d"], scale: Float[Tensor, "*#b 1"]) -> Float[Tensor, "*b d"]:
+        """The linear part at a frozen scale, without the bias."""
+        return self.centre(x) * scale * self.weight
+
+    def pull(self, g: Float[Tensor, "*b d"], scale: Float[Tensor, "*#b 1"]) -> Float[Tensor, "*b d"]:
+        """The transpose of `push`: carries a read vector from after the norm to before it."""
+        return self.centre(g * self.weight * scale)
+
+
+def measured(module: nn.Module) -> Norm:
+    """Finds the formula of a norm module by running it.
+
+    Raises:
+        NotSupported: none of LayerNorm, RMS and RMS with 1 + w gives the module's output.
+    """
+    raw = module.get_parameter("weight").detach()
+    bias = module._parameters.get("bias")
+    eps = float(getattr(module, "variance_epsilon", getattr(module, "eps", 0.0)))
+    x = torch.randn(4, raw.shape[-1], generator=torch.Generator().manual_seed(0)).to(raw.device) * 3 + 1
+    expected = _output_in_float32(module, x)
+    constant = None if bias is None else bias.detach()
+    errors = {}
+    for centred in (False, True):
+        for plus_one in (False, True):
+            weight = raw + 1 if plus_one else raw
+            norm = Norm(weight, constant, eps, centred)
+            wide = Norm(weight.float(), None if constant is None else constant.float(), eps, centred)
+            found = wide.push(x, wide.scale(x)) + (0 if wide.bias is None else wide.bias)
+            errors[centred, plus_one] = float((found - expected).abs().max() / expected.abs().max())
+            if errors[centred, plus_one] < TOLERANCE:
+                return norm
+    raise NotSupported(
+        f"read the norm {type(module).__name__}",
+        found=f"no known formula fits; the closest is off by {min(errors.values()):.1e} of its largest value",
+        do="capture sites of this model by module path; its norms cannot be frozen",
+    )
+
+
+def _output_in_float32(module: nn.Module, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """What the module gives in float32, whatever its dtype: in bfloat16 all formulas look alike."""
+    wide = {name: tensor.detach().float() for name, tensor in module.named_parameters()}
+    with torch.no_grad():
+        return torch.func.functional_call(module, wide, (x,))

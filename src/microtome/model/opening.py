@@ -1,0 +1,83 @@
+"""`microtome.open`: from whatever names a model to one whose errors have been measured."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from microtome.core.errors import NotSupported, nearest
+from microtome.core.progress import working
+from microtome.model import families as _families  # noqa: F401 - their files register themselves
+from microtome.model.anatomy import Anatomy
+from microtome.model.attention import register
+from microtome.model.family import FAMILIES
+from microtome.model.model import Model
+from microtome.model.sources.identity import fingerprint
+from microtome.model.sources.load import load
+
+Source = str | Path | tuple[nn.Module, PreTrainedTokenizerBase]
+
+
+def open(
+    source: Source,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+    *,
+    attention: str | None = None,
+    certify: bool = True,
+) -> Model:
+    """Opens a model and measures how exactly it can be looked into.
+
+    Args:
+        source: a name (`smollm2`), a local Hugging Face folder, a `.gguf` file, a hub id, or a module in
+            memory with its tokenizer. A module in memory is switched to microtome's attention, which is
+            plain eager attention as long as nothing watches it.
+        dtype: of the weights; None leaves them as they were saved.
+        device: None takes the best there is: cuda, then mps, then cpu.
+        attention: another attention of transformers, such as `sdpa` for long texts; then nothing inside
+            attention can be watched, frozen or traced.
+        certify: measure the certificate; remembered, for files, until they or a library change.
+
+    Raises:
+        ModelNotFound: nothing of that name, no file, no network.
+        NotSupported: an architecture that no family describes, or quantised weights.
+    """
+    name = attention or register()
+    with working(f"opening {source if isinstance(source, (str, Path)) else 'a module'}"):
+        loaded = load(source, dtype=dtype, device=device, attention=name)
+        module = loaded.module
+        if not isinstance(module, PreTrainedModel):
+            raise _unsupported(type(module).__name__)
+        if isinstance(source, tuple) and attention is None:
+            module.set_attn_implementation(name)
+        model = Model(module, loaded.tokenizer, anatomy_of(module), name=loaded.name, fingerprint=fingerprint(loaded))
+    if certify and attention is None:
+        from microtome.model.certificate import certificate_of
+
+        model.certificate = certificate_of(model, loaded)
+    return model
+
+
+def anatomy_of(module: PreTrainedModel) -> Anatomy:
+    """Lays the family's table over a module.
+
+    Raises:
+        NotSupported: no family is called like its `model_type`.
+    """
+    kind = module.config.model_type
+    if kind not in FAMILIES:
+        raise _unsupported(kind)
+    anatomy = Anatomy(module, FAMILIES.get(kind))
+    if any(layer.experts is not None for layer in anatomy.layers):
+        # The grouped kernels refuse float64 and differ from the plain loop in the last bits.
+        module.set_experts_implementation("eager")
+    return anatomy
+
+
+def _unsupported(kind: str) -> NotSupported:
+    return NotSupported(
+        f"open a model of type {kind!r}",
+        found=f"no family of that name: {nearest(kind, [entry.name for entry in FAMILIES])}",
+        do="add one file to model/families/, or watch the module by path with microtome.watch",
+    )

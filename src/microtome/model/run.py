@@ -1,0 +1,73 @@
+"""What a run gives back: the tensors that were asked for, aligned so that positions mean real tokens."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from microtome.core.errors import SiteNotFound
+from microtome.core.sites import Site, select
+from microtome.model.inputs import Batch
+
+
+class Captured(Mapping[str, Tensor]):
+    """Tensors by site name. Negative layers and misspelt names are understood as `model.run` does."""
+
+    def __init__(self, tensors: dict[str, Tensor], n_layers: int, kinds: tuple[str, ...], what: str):
+        self._tensors, self._n_layers, self._kinds, self._what = tensors, n_layers, kinds, what
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name in self._tensors:
+            return self._tensors[name]
+        sites = [str(site) for site in select(name, self._n_layers, self._kinds)]
+        if len(sites) == 1 and sites[0] in self._tensors:
+            return self._tensors[sites[0]]
+        held = ", ".join(list(self._tensors)[:6]) + (", …" if len(self._tensors) > 6 else "")
+        raise SiteNotFound(
+            f"take the {self._what} {name!r} from a run",
+            found=f"this run holds {held or 'nothing'}",
+            do=f"name one site that it holds, or ask for it: model.run(…, capture=[{name!r}])",
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def stack(self, pattern: str) -> Float[Tensor, "l ..."]:
+        """All layers of a pattern such as `mlp.neurons.*` in one tensor, layers first."""
+        return torch.stack([self[str(site)] for site in select(pattern, self._n_layers, self._kinds)])
+
+
+class Run(Captured):
+    """One forward pass: `run["resid.15"]` is `[b, p, d]`, zero at padding.
+
+    Attributes:
+        grad: gradients of the metric at the captured sites, where `backward=` was given.
+        metric: the metric's value, or None.
+        batch: what was run.
+    """
+
+    def __init__(
+        self, tensors: dict[str, Tensor], grads: dict[str, Tensor], metric: float | None, batch: Batch, *,
+        n_layers: int, kinds: tuple[str, ...],
+    ):  # fmt: skip
+        super().__init__(tensors, n_layers, kinds, "site")
+        self.grad = Captured(grads, n_layers, kinds, "gradient at")
+        self.metric, self.batch = metric, batch
+
+    @property
+    def mask(self) -> Bool[Tensor, "b p"]:
+        """True at real tokens."""
+        return self.batch.real
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in list(self.items())[:4])
+        return f"Run({len(self)} sites: {shapes}{', …' if len(self) > 4 else ''})"
+
+
+def aligned(site: Site, tensor: Tensor, batch: Batch) -> Tensor:
+    """A captured tensor with every row's token 0 at position 0."""
+    return batch.align(tensor, site.kind.position_axes)

@@ -1,0 +1,206 @@
+"""Taps: for each site, the module and the moment where its tensor passes, and how to read and replace it.
+
+All of it is hooks and the watched attention function; no forward pass is ever replaced.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from microtome.core.errors import SiteNotFound
+from microtome.core.sites import Site
+from microtome.model.anatomy import Anatomy, Layer
+
+When = Literal["input", "output", "attention"]
+
+
+def _same(raw: Tensor) -> Tensor:
+    return raw
+
+
+def _replaced(raw: Tensor, new: Tensor) -> Tensor:
+    return new
+
+
+def _swapped(raw: Tensor, new: Tensor | None = None) -> Tensor:
+    """Between `[b, h, p, c]` inside attention and `[b, p, h, c]` at a site."""
+    return (raw if new is None else new).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a site's tensor passes.
+
+    Attributes:
+        module: whose input, output or attention carries it.
+        when: which of the three.
+        get: from the raw tensor there to the site's shape.
+        put: the raw tensor with a new site tensor in its place.
+        name: of the tensor inside attention.
+        before: called with the inputs of a module earlier in the pass, where a site needs them.
+    """
+
+    module: nn.Module
+    when: When
+    get: Callable[[Tensor], Tensor] = _same
+    put: Callable[[Tensor, Tensor], Tensor] = _replaced
+    name: str = ""
+    before: tuple[nn.Module, Callable[[tuple[Any, ...]], None]] | None = None
+
+
+def tap(site: Site, anatomy: Anatomy, rows: int) -> Tap:
+    """The tap of a site, made anew for each run; `rows` is the batch size.
+
+    Raises:
+        SiteNotFound: this layer lacks what others have (a dense layer among sparse ones, say).
+    """
+    kind, layer = site.kind.name, site.layer
+    if layer is None:
+        return _global(kind, anatomy)
+    part = anatomy.layers[layer]
+    if kind.startswith("mlp.") and part.experts is not None:
+        return _sparse(kind, site, part, rows)
+    return _of_layer(kind, part)
+
+
+def _global(kind: str, anatomy: Anatomy) -> Tap:
+    if kind == "embed":
+        return Tap(anatomy.layers[0].block, "input")
+    if kind == "resid.final":
+        return Tap(anatomy.final_norm_module, "input")
+    if kind == "norm.final":
+        return Tap(anatomy.final_norm_module, "output")
+    return Tap(anatomy.module, "output")
+
+
+def _of_layer(kind: str, layer: Layer) -> Tap:
+    family = layer.family
+    match kind:
+        case "resid":
+            return Tap(layer.block, "input")
+        case "attn.in":
+            return Tap(layer.attention, "input")
+        case "attn.q" | "attn.k" | "attn.v":
+            return Tap(layer.attention, "attention", _swapped, _swapped, name=kind[-1])
+        case "attn.scores" | "attn.pattern":
+            return Tap(layer.attention, "attention", name=kind.partition(".")[2])
+        case "attn.heads":
+            heads = (layer.sizes.h, layer.sizes.c)
+            return Tap(layer.heads_out, "input", lambda x: x.unflatten(-1, heads), lambda x, new: new.flatten(-2))
+        case "attn.out":
+            return Tap(_after(layer, layer.attention, family.attn_post_norm), "output")
+        case "resid_mid":
+            return _between(layer)
+        case "mlp.in":
+            return Tap(layer.mlp, "input")
+        case "mlp.gate" if family.mlp_layout == "fused":
+            return Tap(
+                layer.part(family.gate),
+                "output",
+                _first_half,
+                lambda x, new: torch.cat([new, _last_half(x)], -1),
+            )
+        case "mlp.up" if family.mlp_layout == "fused":
+            return Tap(
+                layer.part(family.gate),
+                "output",
+                _last_half,
+                lambda x, new: torch.cat([_first_half(x), new], -1),
+            )
+        case "mlp.gate":
+            return Tap(layer.part(family.gate), "output")
+        case "mlp.up" if family.up is not None:
+            return Tap(layer.part(family.up), "output")
+        case "mlp.neurons":
+            return Tap(layer.part(family.down), "input")
+        case "mlp.out":
+            return Tap(_after(layer, layer.mlp, family.mlp_post_norm), "output")
+    raise AssertionError(f"the table of sites has {kind!r} and the taps do not")
+
+
+def _after(layer: Layer, branch: nn.Module, post_norm: str | None) -> nn.Module:
+    return branch if post_norm is None else layer.part(post_norm)
+
+
+def _first_half(x: Tensor) -> Tensor:
+    return x[..., : x.shape[-1] // 2]
+
+
+def _last_half(x: Tensor) -> Tensor:
+    return x[..., x.shape[-1] // 2 :]
+
+
+@dataclass
+class _Held:
+    """What an earlier moment of the pass left for a later one."""
+
+    inputs: tuple[Any, ...] = field(default=())
+
+    def hold(self, inputs: tuple[Any, ...]) -> None:
+        self.inputs = inputs
+
+
+def _between(layer: Layer) -> Tap:
+    """The stream between the branches is a sum inside the layer, which no module gives or takes.
+
+    It is the stream entering the layer plus what attention adds; a new value goes in through what
+    attention adds. Only the difference is written, so that an unedited pass keeps its bits.
+    """
+    held = _Held()
+
+    def put(added: Tensor, new: Tensor) -> Tensor:
+        kept = added.detach()
+        return kept + (new - (held.inputs[0] + kept))
+
+    return Tap(
+        _after(layer, layer.attention, layer.family.attn_post_norm),
+        "output",
+        get=lambda added: held.inputs[0] + added,
+        put=put,
+        before=(layer.block, held.hold),
+    )
+
+
+def _sparse(kind: str, site: Site, layer: Layer, rows: int) -> Tap:
+    experts = layer.experts
+    assert experts is not None
+    if kind in ("mlp.in", "mlp.out"):
+        return _of_layer(kind, layer)
+    if kind != "mlp.neurons":
+        raise SiteNotFound(
+            f"find the site {site}",
+            found=f"layer {site.layer} is a mixture of experts, which has no single gate and up",
+            do=f"use mlp.neurons.{site.layer}: every expert's units side by side, routing weight folded in",
+        )
+    held = _Held()
+
+    def get(out: Tensor) -> Tensor:
+        return routed_units(layer, *held.inputs[:3]).unflatten(0, (rows, -1))
+
+    def put(out: Tensor, new: Tensor) -> Tensor:
+        # The difference alone is written, so that an unedited pass keeps its bits; its gradient is the
+        # whole gradient, because the untouched output is cut.
+        change = new.flatten(0, 1) - get(out).detach()
+        return out.detach() + change @ layer.w_down.T
+
+    return Tap(experts, "output", get, put, before=(experts, held.hold))
+
+
+def routed_units(layer: Layer, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """Hidden units of all experts side by side, `[tokens, experts · u]`, times the routing weight.
+
+    Units of experts that a token was not sent to are zero.
+    """
+    experts = layer.experts
+    assert experts is not None
+    both = torch.einsum("nd,eod->neo", x, experts.get_parameter("gate_up_proj"))
+    units = layer.activation(_first_half(both)) * _last_half(both)
+    return (units * routing(weights, chosen, units.shape[1])[..., None].to(units.dtype)).flatten(1)
+
+
+def routing(weights: Tensor, chosen: Tensor, n_experts: int) -> Tensor:
+    """Each token's weight for every expert, zero where it was not sent, `[tokens, experts]`."""
+    return weights.new_zeros(weights.shape[0], n_experts).scatter(1, chosen, weights)
