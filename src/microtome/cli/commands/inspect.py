@@ -1,0 +1,43 @@
+"""`microtome inspect`: what a model is, which sites it has, and how exactly it can be looked into."""
+
+from typing import Annotated
+
+import typer
+
+from microtome.cli.app import main
+from microtome.cli.options import AsJson
+from microtome.cli.saying import give, say
+from microtome.core.errors import CheckFailed
+
+
+@main.command(epilog="Example: microtome inspect smollm2")
+def inspect(
+    model: Annotated[str, typer.Argument(help="A name, a folder, a .gguf file or a hub id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Opens a model and shows its certificate: every figure measured on it at opening, with its tolerance.
+
+    Leaves with 4 where a check failed.
+    """
+    from microtome.core.sites import KINDS
+    from microtome.model.opening import open
+
+    opened = open(model)
+    certificate = opened.certificate
+    if certificate is None:
+        raise CheckFailed(f"inspect {model!r}", found="a model opened without its certificate", do="open it again")
+    document = certificate.to_dict()
+    names = set(opened.sites())
+    layers = [kind.name for kind in KINDS if f"{kind.name}.0" in names]
+    if as_json:
+        give({"model": opened.card, "n_layers": opened.n_layers, "sites": opened.sites(), "certificate": document})
+    else:
+        others = [kind.name for kind in KINDS if kind.name in names]
+        say(f"{opened}\nsites in each layer: {' '.join(layers)}\nother sites: {' '.join(others)}\n\n{certificate}")
+    failed = [row["name"] for row in document["rows"] if not row["passed"]]
+    if failed:
+        raise CheckFailed(
+            f"inspect {model!r}",
+            found=f"outside tolerance: {', '.join(failed)}",
+            do="do not trust traces of this model; report its family and configuration",
+        )

@@ -1,0 +1,36 @@
+"""`microtome prove`: does a traced circuit, or a task's, beat its nulls?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microtome.cli.app import main
+from microtome.cli.options import SIZES, AsJson, Draws, ModelName, OutFile, Seed, Sizes, sizes_of
+from microtome.cli.saying import give, say
+
+
+@main.command(epilog="Example: microtome prove ioi --n 40 --out proof.json")
+def prove(
+    what: Annotated[str, typer.Argument(help="A graph.json, a task (`microtome list task`), or rows.jsonl.")],
+    model: ModelName = "smollm2",
+    n: Annotated[int | None, typer.Option(min=1, help="Prompts of the task; 50, or a file's every row.")] = None,
+    sizes: Sizes = SIZES,
+    draws: Draws = 20,
+    seed: Seed = 0,
+    out: Annotated[OutFile, typer.Option(help="Write the proof as JSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keeps, then removes, the circuit's units and compares both with equally large sets that should not do it."""
+    numbers = sizes_of(sizes)
+
+    import microtome as mt
+
+    claimed = mt.Graph.load(what) if Path(what).suffix == ".json" else mt.task(what, n=n, seed=seed)
+    proof = mt.prove(mt.open(model), claimed, numbers, draws, seed)
+    say(proof.summary(), as_json=as_json)
+    if out is not None:
+        proof.save(out)
+        say(f"proof: {out}", as_json=as_json)
+    if as_json:
+        give(proof.to_dict())

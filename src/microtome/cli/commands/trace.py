@@ -1,0 +1,53 @@
+"""`microtome trace`: which units produced an output, and the proof that they did."""
+
+from typing import Annotated
+
+import typer
+
+from microtome.cli.app import main
+from microtome.cli.options import SIZES, AsJson, Draws, ModelName, OutFile, Seed, Sizes, sizes_of
+from microtome.cli.saying import give, say
+from microtome.core.errors import WrongUse
+
+EXAMPLE = (
+    'Example: microtome trace "The capital of France is" --counterfactual "The capital of Germany is" '
+    '--target " Paris" --against " Berlin" --out france.html'
+)
+
+
+@main.command(epilog=EXAMPLE)
+def trace(
+    prompt: Annotated[str, typer.Argument(help="The text whose continuation is explained.")],
+    model: ModelName = "smollm2",
+    counterfactual: Annotated[str | None, typer.Option(help="As many tokens, one fact changed.")] = None,
+    target: Annotated[str | None, typer.Option(help="The token explained; the most probable one by default.")] = None,
+    against: Annotated[str | None, typer.Option(help="The token that it is compared with.")] = None,
+    basis: Annotated[str, typer.Option(help="The units: one that `microtome list basis` shows.")] = "neurons",
+    nodes: Annotated[int, typer.Option(min=1, help="Most units in the graph.")] = 1024,
+    out: Annotated[OutFile, typer.Option(help="Write the report, one HTML file.")] = None,
+    graph: Annotated[OutFile, typer.Option(help="Write the graph as JSON.")] = None,
+    prove: Annotated[bool | None, typer.Option(help="Test the circuit; done where there is a counterfactual.")] = None,
+    sizes: Sizes = SIZES,
+    draws: Draws = 20,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Traces the units that produced an output, proves the circuit, and writes the report."""
+    proving = counterfactual is not None if prove is None else prove
+    if proving and counterfactual is None:
+        raise WrongUse("prove a trace", found="no counterfactual", do="add --counterfactual, or drop --prove")
+    numbers = sizes_of(sizes)
+
+    import microtome as mt
+
+    opened = mt.open(model)
+    traced = mt.trace(opened, prompt, counterfactual, target, against, basis, nodes)
+    proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+    say("\n\n".join(result.summary() for result in (traced, proof) if result is not None), as_json=as_json)
+    if graph is not None:
+        traced.save(graph)
+        say(f"graph: {graph}", as_json=as_json)
+    if out is not None:
+        say(f"report: {mt.report(traced, proof, out)}", as_json=as_json)
+    if as_json:
+        give(traced.to_dict() | {"proof": None if proof is None else proof.to_dict()})

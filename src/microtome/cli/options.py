@@ -1,0 +1,34 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microtome.core.errors import WrongUse
+
+ModelName = Annotated[str, typer.Option("--model", "-m", help="A name, a folder, a .gguf file or a hub id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
+Sizes = Annotated[str, typer.Option("--sizes", help="Numbers of units to prove at, rising.")]
+Draws = Annotated[int, typer.Option("--draws", min=1, help="Matched random sets a size, for the null.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+OutFile = Path | None
+
+SIZES = "100,300,1000,3000"
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """The numbers of `100,300,1000`.
+
+    Raises:
+        WrongUse: they are no rising whole numbers above zero.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    numbers = tuple(int(part) for part in parts if part.isdecimal())
+    if len(numbers) < len(parts) or numbers[0] < 1 or list(numbers) != sorted(set(numbers)):
+        raise WrongUse(
+            "prove at some sizes",
+            found=f"--sizes {text!r}",
+            do=f"give rising numbers of units, as in --sizes {SIZES}",
+        )
+    return numbers

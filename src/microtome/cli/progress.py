@@ -1,0 +1,51 @@
+"""Progress on standard error: shown to a person at a terminal, for work that takes over a second."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID as Handle
+
+from microtome.core.progress import shown_by
+
+PATIENCE = 1.0  # seconds of silence
+
+
+class Bars(Progress):
+    """One line a piece of work, and none for what is quick."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The lines of what has taken long enough."""
+        yield self.make_tasks_table(task for task in self.tasks if (task.elapsed or 0.0) > PATIENCE)
+
+
+class OnTerminal:
+    """Shows steps as bars that disappear when the work is done."""
+
+    def __init__(self, bars: Bars):
+        self._bars = bars
+
+    def start(self, label: str, total: int | None) -> int:
+        """A new line."""
+        return self._bars.add_task(label, total=total)
+
+    def advance(self, handle: int, steps: int = 1) -> None:
+        """Moves its bar."""
+        self._bars.advance(Handle(handle), steps)
+
+    def finish(self, handle: int) -> None:
+        """Takes the line away."""
+        self._bars.remove_task(Handle(handle))
+
+
+@contextmanager
+def progress_on_stderr() -> Iterator[None]:
+    """Long work inside shows itself; where standard error is no terminal nothing is shown."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True, refresh_per_second=5) as bars, shown_by(OnTerminal(bars)):
+        yield
