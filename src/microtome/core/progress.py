@@ -1,6 +1,6 @@
 """Progress: what long work says about itself. The library reports steps; whoever runs it shows them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, TypeVar, runtime_checkable
@@ -54,8 +54,8 @@ def shown_by(progress: Progress) -> Iterator[None]:
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
     """Iterates, reporting a step after each item."""
-    if total is None and hasattr(items, "__len__"):
-        total = len(items)  # pyright: ignore[reportArgumentType]
+    if total is None and isinstance(items, Sized):
+        total = len(items)
     with working(label, total) as step:
         for item in items:
             yield item
