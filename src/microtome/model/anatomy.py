@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from microtome.core.errors import NotSupported
-from microtome.core.sites import KINDS
+from microtome.core.sites import KINDS, Site
 from microtome.model.family import Family
 from microtome.model.norms import Norm, measured
 
@@ -245,6 +245,11 @@ class Anatomy:
         if all(layer.experts is not None for layer in self.layers):
             absent |= {"mlp.gate", "mlp.up"}
         return tuple(kind.name for kind in KINDS if kind.name not in absent)
+
+    def has(self, site: Site) -> bool:
+        """Whether a layer has a site that its kind promises: sparse layers among dense ones lack two."""
+        sparse = site.layer is not None and self.layers[site.layer].experts is not None
+        return not (sparse and site.kind.name in ("mlp.gate", "mlp.up"))
 
 
 def _blocks(module: PreTrainedModel, family: Family) -> list[nn.Module]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from microtome.core.errors import NotSupported, WrongUse
+from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, all_sites, select, site
 from microtome.model.anatomy import Anatomy, dtype_of
 from microtome.model.attention import NAME as WATCHED_ATTENTION
@@ -83,7 +83,23 @@ class Model:
 
     def sites(self) -> list[str]:
         """Every site that this model has, in forward order."""
-        return [str(one) for one in all_sites(self.n_layers, self._kinds())]
+        found = all_sites(self.n_layers, self._kinds())
+        return [str(one) for one in found if self.anatomy.has(one)]
+
+    def site(self, name: str) -> Site:
+        """The one site that a name means.
+
+        Raises:
+            SiteNotFound: it does not exist, or the pattern names several.
+        """
+        found = self._sites(name)
+        if len(found) != 1:
+            raise SiteNotFound(
+                f"find the site {name!r}",
+                found=f"a pattern for {len(found)} sites",
+                do=f"name one, such as {found[0]}",
+            )
+        return found[0]
 
     def _kinds(self) -> tuple[str, ...]:
         kinds = self.anatomy.site_kinds

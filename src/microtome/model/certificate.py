@@ -1,0 +1,142 @@
+"""The certificate: what was measured when a model was opened, so that nobody has to take it on trust."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from microtome.core.artefact import library_versions
+from microtome.core.errors import CheckFailed, FormatError
+from microtome.core.progress import working
+from microtome.model.sources.cache import recall, remember
+from microtome.model.sources.identity import opening_key
+from microtome.model.sources.load import Loaded
+
+if TYPE_CHECKING:
+    from microtome.model.model import Model
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row.
+
+    Attributes:
+        name: what was compared with what.
+        value: the error found; None where it could not be measured.
+        tolerance: the largest error that passes; None where the value is only reported.
+        passed: None where nothing was judged.
+        says: what the value means, in words.
+    """
+
+    name: str
+    value: float | None
+    tolerance: float | None
+    passed: bool | None
+    says: str
+
+
+def judged(name: str, value: float, tolerance: float, says: str) -> Check:
+    """A row that passes where the value is a number no larger than the tolerance."""
+    finite = math.isfinite(value)
+    return Check(name, value if finite else None, tolerance, finite and value <= tolerance, says)
+
+
+def unjudged(name: str, says: str) -> Check:
+    """A row for what could not be measured on this model, with the reason."""
+    return Check(name, None, None, None, says)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The errors of one opened model.
+
+    Attributes:
+        rows: the checks, in the order in which they were made.
+        model: name, fingerprint and dtype.
+        versions: of the libraries that computed them.
+    """
+
+    rows: tuple[Check, ...]
+    model: dict[str, str]
+    versions: dict[str, str] = field(default_factory=library_versions)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return not self.failed
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The rows outside their tolerance."""
+        return tuple(row for row in self.rows if row.passed is False)
+
+    def require(self) -> Self:
+        """Returns itself where every check passed.
+
+        Raises:
+            CheckFailed: names the rows that did not.
+        """
+        if self.failed:
+            rows = "; ".join(
+                f"{row.name}: {_shown(row.value)} (at most {_shown(row.tolerance)})" for row in self.failed
+            )
+            raise CheckFailed(
+                f"rely on the model {self.model['name']!r}",
+                found=rows,
+                do="do not trust what is traced or edited in it; `microtome inspect` shows every check",
+            )
+        return self
+
+    def __str__(self) -> str:
+        width = max((len(row.name) for row in self.rows), default=0)
+        lines = [f"certificate of {self.model['name']} ({self.model['dtype']})"]
+        for row in self.rows:
+            outcome = {True: "passed", False: "FAILED", None: "—"}[row.passed]
+            lines.append(f"  {row.name:{width}}  {_shown(row.value):>8}  {outcome:6}  {row.says}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "format": FORMAT,
+            "title": self.model["name"],
+            "passed": self.passed,
+            "model": self.model,
+            "versions": self.versions,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Self:
+        """The opposite of `to_dict`.
+
+        Raises:
+            FormatError: another layout.
+        """
+        if kept.get("format") != FORMAT:
+            raise FormatError(
+                "read a certificate",
+                found=f"format {kept.get('format')!r}, where this version writes {FORMAT}",
+                do="open the model again; it is then measured anew",
+            )
+        return cls(tuple(Check(**row) for row in kept["rows"]), kept["model"], kept["versions"])
+
+
+def _shown(value: float | None) -> str:
+    return "—" if value is None else f"{value:.1e}" if value else "0"
+
+
+def certificate_of(model: "Model", loaded: Loaded) -> Certificate:
+    """The certificate of a model as it was loaded: remembered for files that have not changed, else measured."""
+    from microtome.model.measuring import measure
+
+    key = opening_key(loaded)
+    kept = None if key is None else recall(key, "certificate")
+    if isinstance(kept, dict) and kept.get("format") == FORMAT and kept["model"] == model.card:
+        return Certificate.from_dict(kept)
+    with working("measuring how exactly the model can be looked into"):
+        found = measure(model)
+    if key is not None:
+        remember(key, "certificate", found.to_dict())
+    return found

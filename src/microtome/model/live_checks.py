@@ -1,0 +1,147 @@
+"""Checks of the model as it runs: that watching changes nothing, and that every site is what it says."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microtome.core.errors import EditTouchedNothing, SiteDidNotFire
+from microtome.core.sites import Site
+from microtome.model.certificate import Check, judged, unjudged
+from microtome.model.edits import scale
+from microtome.model.model import Model
+
+SAME_FUNCTION = {torch.float64: 1e-5, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.03}
+"""Largest relative difference between two orders of the same arithmetic. In float64 it is transformers'
+own rounding that counts: RMS norms compute in float32 whatever the dtype."""
+OTHER_KERNEL = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 0.2, torch.float16: 0.05}
+SUMS = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.03}
+CACHED_STEPS = 4
+
+Ids = list[int]
+
+
+def live_checks(model: Model, long: Ids, short: Ids) -> list[Check]:
+    """All of them, on two prompts of different length."""
+    untouched = untouched_logits(model, long)
+    run = model.run([long], capture=model.sites())
+    seen = {name: run[name] for name in model.sites()}
+    same = SAME_FUNCTION[model.dtype]
+    return [
+        judged(
+            "watched pass",
+            float((seen["logits"] - untouched).abs().max()),
+            0.0,
+            "largest |Δlogit| between a pass with every site captured and the untouched module",
+        ),
+        _against_sdpa(model, long, untouched),
+        judged("batched rows", _batched(model, long, short), same, "logits of a batch against those of each row alone"),
+        judged("padding side", _sides(model, long, short), same, "logits with padding on the left against the right"),
+        judged("cached steps", _cached(model, long, untouched), same, "logits with a key/value cache against without"),
+        _shapes(model, seen, len(long)),
+        _liveness(model, long, seen),
+        judged("stream sum", _stream(seen), SUMS[model.dtype], "embed + Σ attn.out + Σ mlp.out against resid.final"),
+    ]
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    """Largest difference over the largest expected value."""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def worst(errors: Sequence[float]) -> float:
+    """The largest; not a number where any is not one, which `max` would lose."""
+    return float(torch.tensor(errors, dtype=torch.float64).max())
+
+
+def untouched_logits(model: Model, ids: Ids) -> Float[Tensor, "1 p v"]:
+    """The module called as transformers documents it, with no hook in it."""
+    with torch.no_grad():
+        return model.module(torch.tensor([ids], device=model.device), use_cache=False).logits
+
+
+def _against_sdpa(model: Model, ids: Ids, expected: Tensor) -> Check:
+    name, module = "sdpa", model.module
+    if not module._supports_sdpa:
+        return unjudged(name, f"{type(module).__name__} has no sdpa attention to compare with")
+    before = str(module.config._attn_implementation)
+    try:
+        module.set_attn_implementation("sdpa")
+        found = untouched_logits(model, ids)
+    finally:
+        module.set_attn_implementation(before)
+    off = relative(found, expected)
+    return judged(name, off, OTHER_KERNEL[model.dtype], "logits against those of transformers' default kernel")
+
+
+def _batched(model: Model, long: Ids, short: Ids) -> float:
+    both = model.run([long, short])["logits"]
+    alone = (model.run([ids])["logits"][0] for ids in (long, short))
+    return worst([relative(both[i, : len(one)], one) for i, one in enumerate(alone)])
+
+
+def _sides(model: Model, long: Ids, short: Ids) -> float:
+    right = model.run([long, short], padding="right")["logits"]
+    return relative(model.run([long, short], padding="left")["logits"], right)
+
+
+def _cached(model: Model, ids: Ids, expected: Tensor) -> float:
+    """The last tokens one by one on a cache, against the pass that computes all at once."""
+    cut = len(ids) - CACHED_STEPS
+    cache: Any = None
+    errors = []
+    with torch.no_grad():
+        for start, end in [(0, cut), *((i, i + 1) for i in range(cut, len(ids)))]:
+            chunk = torch.tensor([ids[start:end]], device=model.device)
+            out = model.module(chunk, past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+            errors.append(relative(out.logits, expected[:, start:end]))
+    return worst(errors)
+
+
+def _shapes(model: Model, seen: dict[str, Tensor], length: int) -> Check:
+    size = model.anatomy.sizes
+    letters = {"b": 1, "p": length, "d": size.d, "h": size.h, "g": size.g, "c": size.c, "v": size.v}
+    wrong = []
+    for name, tensor in seen.items():
+        one = model.site(name)
+        units = {} if one.layer is None else {"u": model.anatomy.layers[one.layer].n_units}
+        if list(tensor.shape) != [(letters | units)[letter] for letter in one.kind.shape.split()]:
+            wrong.append(f"{name} {list(tensor.shape)}")
+    says = f"sites of another shape than declared, of {len(seen)} that fired"
+    return judged("site shapes", len(wrong), 0.0, says + (f": {', '.join(wrong[:6])}" if wrong else ""))
+
+
+def _liveness(model: Model, ids: Ids, seen: dict[str, Tensor]) -> Check:
+    """Halves half of each kind of site (halving all of a stream would be undone by the next norm)."""
+    probes = _one_a_kind(model)
+    dead = [name for name in probes if not _changes(model, name, ids, seen)]
+    says = f"kinds of site, of {len(probes)}, where an edit leaves the logits as they were"
+    return judged("live sites", len(dead), 0.0, says + (f": {', '.join(dead)}" if dead else ""))
+
+
+def _one_a_kind(model: Model) -> list[str]:
+    middle = model.n_layers // 2
+    by_kind: dict[str, Site] = {}
+    for name in model.sites():
+        one = model.site(name)
+        held = by_kind.get(one.kind.name)
+        if held is None or abs((one.layer or 0) - middle) < abs((held.layer or 0) - middle):
+            by_kind[one.kind.name] = one
+    return [str(one) for one in by_kind.values()]
+
+
+def _changes(model: Model, name: str, ids: Ids, seen: dict[str, Tensor]) -> bool:
+    width = seen[name].movedim(model.site(name).kind.position_axis, 1).shape[2]
+    try:
+        edited = model.run([ids], edits=[scale(name, 0.5, units=range((width + 1) // 2))])["logits"]
+    except (EditTouchedNothing, SiteDidNotFire):
+        return False
+    return bool((edited != seen["logits"]).any())
+
+
+def _stream(seen: dict[str, Tensor]) -> float:
+    parts = [x for name, x in seen.items() if name.startswith(("embed", "attn.out.", "mlp.out."))]
+    return relative(torch.stack(parts).sum(0), seen["resid.final"])
