@@ -1,9 +1,11 @@
 """Frozen configurations that refuse what they do not know."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from microtome.core.errors import UnknownName
+
+Kind = TypeVar("Kind", bound="Config")  # typing.Self cannot be checked at run time
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Config:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls: type[Kind], values: dict[str, Any]) -> Kind:
         """Builds the configuration from plain values.
 
         Raises:

@@ -1,0 +1,101 @@
+"""A reader sees the old file or the new one, whatever befell the writer: an exception, Ctrl-C, or kill -9."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from microtome.core.artefact import RunCard, read_json, write_json, written_whole
+from microtome.core.errors import FormatError
+
+WRITER = """
+import sys, time
+from microtome.core.artefact import written_whole
+with written_whole(sys.argv[1]) as temporary:
+    temporary.write_text("half of the n")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT], ids=lambda blow: blow.name)
+def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path, blow):
+    path = tmp_path / "graph.json"
+    write_json(path, {"version": "old"})
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as writer:
+        assert writer.stdout.readline() == "writing\n"
+        writer.send_signal(blow)
+        writer.wait(timeout=20)
+    assert read_json(path, kind="graph") == {"version": "old"}
+    left = [one.name for one in tmp_path.iterdir() if one != path]
+    if blow is signal.SIGINT:
+        assert left == []  # it had time to clear up
+    else:
+        assert all(name.startswith(".graph.json.") and name.endswith(".part") for name in left)
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_beside(tmp_path):
+    path = tmp_path / "graph.json"
+    path.write_text("old")
+
+    def write():
+        with written_whole(path) as temporary:
+            temporary.write_text("new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folders_are_made_and_the_umask_is_kept(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = write_json(tmp_path / "new" / "folder" / "a.json", {"é": "→"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert path.read_bytes() == '{"é":"→"}'.encode()
+
+
+def test_json_is_strict(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content, found",
+    [
+        (None, "no such file"),
+        (b'{"half": ', "no readable JSON"),
+        (b"\xff\xfe", "no readable JSON"),
+        (b"[1, 2]", "a JSON list"),
+    ],
+    ids=["missing", "truncated", "no-utf8", "no-object"],
+)
+def test_what_cannot_be_read_says_what_was_found(tmp_path, content, found):
+    path = tmp_path / "graph.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FormatError) as raised:
+        read_json(path, kind="graph")
+    assert raised.value.what == f"read the graph {path}"
+    assert raised.value.found.startswith(found)
+
+
+def test_a_run_card_says_how_it_was_made_and_survives_json():
+    card = RunCard("graph", format=1, seed=3, config={"max_nodes": 7}, model={"name": "smollm2"})
+    told = json.loads(json.dumps(card.to_dict()))
+    assert told["kind"] == "graph"
+    assert told["config"] == {"max_nodes": 7}
+    assert told["command"] == " ".join(sys.argv)
+    assert {"python", "torch", "transformers"} <= set(told["libraries"])
+    assert RunCard("graph", 1, config={"a": 1}).config is not RunCard("graph", 1).config
