@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from microtome.core.artefact import RunCard, read_json, write_json, written_whole
-from microtome.core.errors import FormatError
+from microtome.core.errors import FormatError, NotFound
 
 WRITER = """
 import sys, time
@@ -72,20 +72,20 @@ def test_json_is_strict(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, found",
+    "content, error, found",
     [
-        (None, "no such file"),
-        (b'{"half": ', "no readable JSON"),
-        (b"\xff\xfe", "no readable JSON"),
-        (b"[1, 2]", "a JSON list"),
+        (None, NotFound, "no such file"),
+        (b'{"half": ', FormatError, "no readable JSON"),
+        (b"\xff\xfe", FormatError, "no readable JSON"),
+        (b"[1, 2]", FormatError, "a JSON list"),
     ],
     ids=["missing", "truncated", "no-utf8", "no-object"],
 )
-def test_what_cannot_be_read_says_what_was_found(tmp_path, content, found):
+def test_what_cannot_be_read_says_what_was_found(tmp_path, content, error, found):
     path = tmp_path / "graph.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(FormatError) as raised:
+    with pytest.raises(error) as raised:
         read_json(path, kind="graph")
     assert raised.value.what == f"read the graph {path}"
     assert raised.value.found.startswith(found)

@@ -1,0 +1,55 @@
+"""Progress is for a person who waits: on a terminal, after a second, and gone when the work is done."""
+
+import os
+import pty
+import subprocess
+import sys
+
+SLOW = """
+import time
+from microtome.cli.progress import progress_on_stderr
+from microtome.core.progress import track
+with progress_on_stderr():
+    for _ in track(range({steps}), "slicing"):
+        time.sleep({seconds})
+print("done")
+"""
+
+
+def on_terminal(code: str) -> tuple[str, str]:
+    """Standard output, and what a terminal on standard error was sent."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        sent = b""
+        while chunk := _read(ours):
+            sent += chunk
+        out = process.stdout.read()
+    os.close(ours)
+    return out, sent.decode()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # how Linux says that the other end is closed
+        return b""
+
+
+def test_long_work_is_shown_and_goes_away():
+    out, sent = on_terminal(SLOW.format(steps=8, seconds=0.25))
+    assert out == "done\n"
+    assert "slicing" in sent
+    assert "/8" in sent
+    assert sent.rfind("\x1b[2K") > sent.rfind("slicing")  # the line was erased at the end
+
+
+def test_quick_work_is_not_shown():
+    _, sent = on_terminal(SLOW.format(steps=3, seconds=0.01))
+    assert "slicing" not in sent
+
+
+def test_without_a_terminal_nothing_is_shown():
+    code = SLOW.format(steps=5, seconds=0.25)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")
