@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from microtome.core.artefact import library_versions
 from microtome.core.errors import CheckFailed, FormatError
@@ -14,7 +14,7 @@ from microtome.model.sources.load import Loaded
 if TYPE_CHECKING:
     from microtome.model.model import Model
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Certificate:
         """The rows outside their tolerance."""
         return tuple(row for row in self.rows if row.passed is False)
 
-    def require(self) -> Self:
+    def require(self) -> "Certificate":
         """Returns itself where every check passed.
 
         Raises:
@@ -108,7 +108,7 @@ class Certificate:
         }
 
     @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> Self:
+    def from_dict(cls, kept: dict[str, Any]) -> "Certificate":
         """The opposite of `to_dict`.
 
         Raises:

@@ -6,7 +6,7 @@ norm, head counts, the activation), so a family says only what cannot be seen fr
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from transformers import PretrainedConfig
 
@@ -66,7 +66,7 @@ class Family:
     parallel: Callable[[PretrainedConfig], bool] = never
     softcap: str | None = None
 
-    def but(self, **changes: Any) -> Self:
+    def but(self, **changes: Any) -> "Family":
         """A relative that differs only in what is named."""
         return replace(self, **changes)
 

@@ -61,6 +61,7 @@ def frozen_checks(model: Model, frozen: Frozen, note: str) -> list[Check]:
     targets = _targets(model, frozen)
     rows = [
         judged("frozen pass", _against_real(model, frozen), real, "hidden units and logits against the real pass"),
+        judged("frozen branches", _against_branches(frozen), real, "each branch rebuilt against what it added"),
         judged("affinity", _affinity(frozen), own, "f(3a − 2b) against 3 f(a) − 2 f(b), over embeddings"),
     ]
     names = {"read": "a pre-gate read", "unit": "a hidden unit", "logit": "a logit difference"}
@@ -85,6 +86,15 @@ def _against_real(model: Model, frozen: Frozen) -> float:
         logits = relative(_capped(frozen, passed.logits), model.run([frozen.ids])["logits"][0])
     units = (relative(passed.units[layer.index], layer.neurons) for layer in frozen.layers)
     return worst([logits, *units])
+
+
+def _against_branches(frozen: Frozen) -> float:
+    """Layer by layer on the real stream: the maps that go up, where the gradients go down."""
+    errors = []
+    for layer in frozen.layers:
+        errors.append(relative(layer.attended(layer.stream) + layer.attn_constant, layer.attn_out))
+        errors.append(relative(layer.written(layer.neurons) + layer.mlp_constant, layer.mlp_out))
+    return worst(errors)
 
 
 def _affinity(frozen: Frozen) -> float:

@@ -111,7 +111,7 @@ def _shapes(model: Model, seen: dict[str, Tensor], length: int) -> Check:
         if list(tensor.shape) != [(letters | units)[letter] for letter in one.kind.shape.split()]:
             wrong.append(f"{name} {list(tensor.shape)}")
     says = f"sites of another shape than declared, of {len(seen)} that fired"
-    return judged("site shapes", len(wrong), 0.0, says + (f": {', '.join(wrong[:6])}" if wrong else ""))
+    return judged("site shapes", float(len(wrong)), 0.0, says + (f": {', '.join(wrong[:6])}" if wrong else ""))
 
 
 def _liveness(model: Model, ids: Ids, seen: dict[str, Tensor]) -> Check:
@@ -119,7 +119,7 @@ def _liveness(model: Model, ids: Ids, seen: dict[str, Tensor]) -> Check:
     probes = _one_a_kind(model)
     dead = [name for name in probes if not _changes(model, name, ids, seen)]
     says = f"kinds of site, of {len(probes)}, where an edit leaves the logits as they were"
-    return judged("live sites", len(dead), 0.0, says + (f": {', '.join(dead)}" if dead else ""))
+    return judged("live sites", float(len(dead)), 0.0, says + (f": {', '.join(dead)}" if dead else ""))
 
 
 def _one_a_kind(model: Model) -> list[str]:

@@ -1,0 +1,28 @@
+"""Models that many tests share: the real one, and small random ones of every family."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from microtome.core.errors import ModelNotFound
+from microtome.model.model import Model
+from microtome.model.opening import open
+from tiny_models import tiny_model
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Model:
+    """SmolLM2 from its package, certified. MICROTOME_REQUIRE_REAL turns its absence into a failure."""
+    try:
+        return open("smollm2")
+    except ModelNotFound as absent:
+        if os.environ.get("MICROTOME_REQUIRE_REAL"):
+            raise
+        pytest.skip(str(absent))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., Model]:
+    """Makes a small random model: `tiny("gpt2")`, `tiny("llama", torch.float32, seed=1, head_dim=6)`."""
+    return tiny_model

@@ -1,0 +1,70 @@
+"""Small random networks of every family: odd sizes, biases and windows on, random norms, no download."""
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from microtome.model.attention import register
+from microtome.model.model import Model
+from microtome.model.opening import anatomy_of
+
+COMMON: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 40,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+WINDOW: dict[str, Any] = {"sliding_window": 4}
+ODD_HEADS: dict[str, Any] = {"head_dim": 10}
+BIASES: dict[str, Any] = {"attention_bias": True}
+GPT2: dict[str, Any] = {"n_embd": 24, "n_layer": 3, "n_head": 4, "n_inner": 40, "n_positions": 64}
+
+# A new family is one line here.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {**BIASES, **ODD_HEADS, "mlp_bias": True},
+    "mistral": {**WINDOW, **ODD_HEADS},
+    "qwen2": {**WINDOW, "use_sliding_window": True, "max_window_layers": 1},
+    "qwen3": {**BIASES, **ODD_HEADS},
+    "gemma2": {**WINDOW, **ODD_HEADS, **BIASES, "query_pre_attn_scalar": 13},
+    "gemma3_text": {**WINDOW, **ODD_HEADS, **BIASES},
+    "olmo2": BIASES,
+    "gpt2": GPT2,
+    "gpt_neox": {"use_parallel_residual": True},
+    "phi": {"qk_layernorm": True, "hidden_size": 32},
+    "phi3": WINDOW,
+    "mixtral": {**WINDOW, "num_local_experts": 3, "num_experts_per_tok": 2},
+    "qwen3_moe": {
+        **BIASES, **ODD_HEADS, "num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 14,
+        "mlp_only_layers": [1],
+    },
+}  # fmt: skip
+
+
+def tiny_module(family: str, dtype: torch.dtype = torch.float64, seed: int = 0, **changes: Any) -> PreTrainedModel:
+    """The bare Hugging Face module, every parameter drawn anew: norms and biases are never at their defaults."""
+    config = AutoConfig.for_model(family, **{**COMMON, **FAMILIES[family], **changes})
+    module = AutoModelForCausalLM.from_config(config, attn_implementation=register()).to(dtype).eval()
+    module.requires_grad_(False)
+    draw = torch.Generator().manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        noise = torch.randn(parameter.shape, generator=draw, dtype=dtype)
+        if name.endswith("bias"):
+            parameter.copy_(noise / 2)
+        elif "norm" in name or "ln_" in name:
+            parameter.copy_(noise / 2 + (0 if "gemma" in family else 1))
+        else:
+            parameter.copy_(noise * parameter.shape[-1] ** -0.5)
+    return module
+
+
+def tiny_model(family: str, dtype: torch.dtype = torch.float64, seed: int = 0, **changes: Any) -> Model:
+    """The same, opened; without a tokenizer."""
+    module = tiny_module(family, dtype, seed, **changes)
+    return Model(module, None, anatomy_of(module), name=f"tiny {family}", fingerprint="0" * 16)

@@ -1,0 +1,109 @@
+"""Nine mistakes that are easily made in a new family, each planted: the certificate must catch every one."""
+
+from dataclasses import replace
+from functools import cached_property
+
+import pytest
+
+from microtome.model import anatomy as anatomy_module
+from microtome.model.anatomy import Anatomy, Layer
+from microtome.model.family import FAMILIES, Family, always, never
+from microtome.model.frozen import FrozenLayer
+from microtome.model.measuring import measure
+from microtome.model.model import Model
+from tiny_models import tiny_model, tiny_module
+
+
+def failures(model: Model) -> set[str]:
+    return {row.name for row in measure(model).failed}
+
+
+def misread(family: str, **changes) -> Model:
+    """A model opened by a row of the table with a mistake in it."""
+    module = tiny_module(family)
+    row: Family = FAMILIES.get(family).but(**changes)
+    return Model(module, None, Anatomy(module, row), name=family, fingerprint="")
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2", "phi3", "qwen2"])
+def test_without_a_mistake_nothing_fails(family):
+    assert failures(tiny_model(family)) == set()
+
+
+def test_rows_of_each_head_in_turn_read_as_blocks():
+    assert {"completeness of a hidden unit", "matrix products"} <= failures(misread("gpt_neox", values_layout="blocks"))
+
+
+def test_a_forgotten_transpose_of_a_square_matrix(monkeypatch):
+    def untransposed(layer: Layer):
+        rows = layer.heads_out.get_parameter("weight").detach()
+        return rows.reshape(layer.sizes.d, layer.sizes.h, layer.sizes.c)
+
+    monkeypatch.setattr(Layer, "w_o", property(untransposed))
+    assert {"completeness of a hidden unit", "matrix products"} <= failures(tiny_model("gpt2"))
+
+
+def test_a_norm_weight_without_its_one(monkeypatch):
+    measured = anatomy_module.measured
+    monkeypatch.setattr(
+        anatomy_module, "measured", lambda module: replace(measured(module), weight=module.get_parameter("weight"))
+    )
+    assert {"frozen pass", "completeness of a hidden unit"} <= failures(tiny_model("gemma2"))
+
+
+@pytest.mark.parametrize("family", ["gemma2", "olmo2"])
+@pytest.mark.parametrize("norm", ["attn_post_norm", "mlp_post_norm"])
+def test_a_dropped_norm_after_a_branch(family, norm):
+    assert {"stream sum", "completeness of a logit difference"} <= failures(misread(family, **{norm: None}))
+
+
+def test_no_centring_at_the_read(monkeypatch):
+    """Leaves logit differences alone, so it takes a check of the reads to see it."""
+
+    def uncentred(layer: Layer):
+        norm = layer._norm(layer.family.mlp_norm)
+        return None if norm is None else replace(norm, centred=False)
+
+    norm = cached_property(uncentred)
+    norm.__set_name__(Layer, "mlp_norm")
+    monkeypatch.setattr(Layer, "mlp_norm", norm)
+    assert {"frozen pass", "completeness of a pre-gate read"} <= failures(tiny_model("gpt2"))
+
+
+def test_key_value_heads_tiled_going_down(monkeypatch):
+    def tiled(layer: FrozenLayer, group: int) -> range:
+        return range(group, layer.layer.sizes.h, layer.layer.sizes.g)
+
+    monkeypatch.setattr(FrozenLayer, "_heads_of", tiled)
+    assert {"matrix products", "completeness of a hidden unit"} <= failures(tiny_model("llama"))
+
+
+def test_key_value_heads_tiled_going_up(monkeypatch):
+    def tiled(layer: Layer):
+        size = layer.sizes
+        # Output weights in tiled order: the same as tiling the values.
+        order = [g * (size.h // size.g) + r for r in range(size.h // size.g) for g in range(size.g)]
+        return w_o.fget(layer)[:, order]
+
+    w_o = Layer.w_o
+    monkeypatch.setattr(Layer, "w_o", property(tiled))
+    assert "frozen branches" in failures(tiny_model("llama"))
+
+
+@pytest.mark.parametrize("family, parallel", [("gpt_neox", never), ("phi", never), ("llama", always)])
+def test_branches_in_sequence_taken_for_parallel_ones_or_the_reverse(family, parallel):
+    assert {"frozen pass", "completeness of a hidden unit"} <= failures(misread(family, parallel=parallel))
+
+
+@pytest.mark.parametrize("family", ["phi3", "mixtral"])
+def test_swapped_halves_of_gate_and_up(monkeypatch, family):
+    rows = Layer._gate_rows
+    monkeypatch.setattr(Layer, "_gate_rows", lambda layer, *, first: rows(layer, first=not first))
+    assert {"frozen pass", "completeness of a hidden unit"} <= failures(tiny_model(family))
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gpt2", "llama"])
+def test_a_forgotten_value_bias(monkeypatch, family):
+    """Leaves every gradient alone, so it takes a sum over constants to see it."""
+    monkeypatch.setattr(Layer, "b_v", property(lambda layer: None))
+    assert {"frozen branches", "completeness of a hidden unit"} <= failures(tiny_model(family))
