@@ -101,3 +101,15 @@ def test_editing_hidden_units_is_writing_their_columns(model):
         torch.testing.assert_close(edited["mlp.out.1"][0, -1], expected, rtol=0, atol=1e-6)
     assert not torch.equal(edited["mlp.out.1"][0, -1], layer.mlp_out[-1])
     assert torch.equal(edited["mlp.out.1"][0, :-1], layer.mlp_out[:-1])
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_an_edit_in_a_padded_batch_is_the_edit_of_each_row_alone(model, padding):
+    change = [edits.scale("mlp.neurons.0", 3.0, positions=-1)]
+    both = model.run([IDS, IDS[:4]], capture=["resid.1", "attn.pattern.1"], edits=change, padding=padding)
+    for row, ids in enumerate((IDS, IDS[:4])):
+        n = len(ids)
+        alone = model.run(ids, capture=["resid.1", "attn.pattern.1"], edits=change)
+        torch.testing.assert_close(both["resid.1"][row, :n], alone["resid.1"][0], rtol=0, atol=EXACT)
+        pattern = both["attn.pattern.1"][row, :, :n, :n]
+        torch.testing.assert_close(pattern, alone["attn.pattern.1"][0], rtol=0, atol=EXACT)

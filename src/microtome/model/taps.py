@@ -183,7 +183,7 @@ def _sparse(kind: str, site: Site, layer: Layer, rows: int) -> Tap:
     def put(out: Tensor, new: Tensor) -> Tensor:
         # The difference alone is written, so that an unedited pass keeps its bits; its gradient is the
         # whole gradient, because the untouched output is cut.
-        change = new.flatten(0, 1) - get(out).detach()
+        change = (new - get(out).detach()).flatten(0, 1)
         return out.detach() + change @ layer.w_down.T
 
     return Tap(experts, "output", get, put, before=(experts, held.hold))
