@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from microtome.core.errors import FormatError, NotFound
+from microtome.core.errors import FormatError, MissingFile
 
 LIBRARIES = ("microtome", "torch", "transformers", "numpy", "scipy")
 
@@ -94,14 +94,14 @@ def read_json(path: str | Path, *, kind: str) -> dict[str, Any]:
     """Reads one JSON object.
 
     Raises:
-        NotFound: there is no such file.
+        MissingFile: there is no such file.
         FormatError: it is truncated, or holds something else.
     """
     path = Path(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NotFound(f"read the {kind} {path}", found="no such file", do="check the path") from None
+        raise MissingFile(f"read the {kind} {path}", found="no such file", do="check the path") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise FormatError(
             f"read the {kind} {path}", found=f"no readable JSON ({error})", do=f"make the {kind} again"

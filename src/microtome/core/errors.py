@@ -75,6 +75,12 @@ class FormatError(MicrotomeError):
     exit_code = 4
 
 
+class MissingFile(FormatError):
+    """A file that was named is not there."""
+
+    exit_code = 3
+
+
 class CheckFailed(MicrotomeError):
     """A measured check of an opened model or of a result lies outside its tolerance."""
 

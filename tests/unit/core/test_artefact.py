@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from microtome.core.artefact import RunCard, read_json, write_json, written_whole
-from microtome.core.errors import FormatError, NotFound
+from microtome.core.errors import FormatError, MissingFile
 
 WRITER = """
 import sys, time
@@ -74,7 +74,7 @@ def test_json_is_strict(tmp_path):
 @pytest.mark.parametrize(
     "content, error, found",
     [
-        (None, NotFound, "no such file"),
+        (None, MissingFile, "no such file"),
         (b'{"half": ', FormatError, "no readable JSON"),
         (b"\xff\xfe", FormatError, "no readable JSON"),
         (b"[1, 2]", FormatError, "a JSON list"),
