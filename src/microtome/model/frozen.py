@@ -146,19 +146,23 @@ class FrozenLayer:
         values = values.repeat_interleave(self.layer.sizes.h // self.layer.sizes.g, 0)
         return torch.einsum("hqk,hkc,hdc->qd", self.weighted_pattern, values, self.outputs)
 
-    def pull_attention(self, g: Float[Tensor, "p n d"]) -> Float[Tensor, "p n d"]:
+    def pull_attention(self, g: Float[Tensor, "p n d"], start: int = 0) -> Float[Tensor, "p n d"]:
         """From gradients after attention to those that its heads' reading adds before it.
 
         Positions first, so that every step is one large matrix product: W_O, transposed pattern, W_V.
+
+        Args:
+            g: over positions from `start` on; those that are left out hold no gradient or do not matter.
+            start: the prompt's position that is first in `g`.
         """
         values, outputs = self.values, self.outputs
         p, n, _ = g.shape
+        pattern = self.weighted_pattern[:, start : start + p, start : start + p]
         size = self.layer.sizes
         pulled = torch.zeros_like(g, memory_format=torch.contiguous_format).view(p * n, size.d)
         for group in range(size.g):
             mixed = sum(
-                self.weighted_pattern[head, :p, :p].T @ torch.matmul(g, outputs[head]).view(p, n * size.c)
-                for head in self._heads_of(group)
+                pattern[head].T @ torch.matmul(g, outputs[head]).view(p, n * size.c) for head in self._heads_of(group)
             )
             pulled.addmm_(torch.as_tensor(mixed).view(p * n, size.c), values[group])
         return pulled.view(p, n, size.d)

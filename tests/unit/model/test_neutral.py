@@ -1,7 +1,7 @@
 """The neutral prompts: enough, different, short, plain, and none that belongs to a task."""
 
-from microtome.model.neutral import NEUTRAL
 from microtome.data.task import TASKS, task
+from microtome.model.neutral import NEUTRAL
 
 
 def test_there_are_forty_different_ones_of_a_few_dozen_words():

@@ -1,0 +1,1 @@
+"""Which units produced an output, how they connect, and the proof that they did."""

@@ -1,0 +1,114 @@
+"""Rules that say how much each unit contributes to a target, by which nodes are chosen.
+
+A score is M(clean) − M(unit at its counterfactual value), to first order: the change times a gradient.
+The rules differ in where the gradient is taken.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microtome.circuit.target import Target, direction_on_stream
+from microtome.core.registry import Registry
+from microtome.model import edits
+from microtome.model.frozen import Frozen
+from microtome.model.model import Model
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt opened for attribution.
+
+    Attributes:
+        model: the model, in float32 or more.
+        inputs, other_inputs: the prompt and its counterfactual (None without one).
+        clean, other: both, frozen.
+        target: what is to be explained.
+    """
+
+    model: Model
+    inputs: Any
+    other_inputs: Any
+    clean: Frozen
+    other: Frozen | None
+    target: Target
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """dM on the hidden units, `[p, u]` a layer, and on the embedding, `[p, d]`."""
+
+    units: list[Float[Tensor, "p u"]]
+    embed: Float[Tensor, "p d"]
+
+
+Rule = Callable[[Question], Gradients]
+RULES: Registry[Rule] = Registry("rule")
+
+
+def through_gates(frozen: Frozen, target: Target) -> Gradients:
+    """Gradients of the target through the frozen network, MLPs by the half or identity rule.
+
+    Matrix products only: one backward sweep over the weights.
+    """
+    position = target.position % frozen.n_positions
+    g = torch.zeros_like(frozen.embed)
+    direction = direction_on_stream(target, frozen.normed[position], frozen.anatomy)
+    g[position] = frozen.pull_direction(direction, position)
+    units: list[Tensor] = []
+    for layer in reversed(frozen.layers):
+        of_units = layer.unit_gradients(g)
+        units.append(of_units)
+        through_mlp = layer.pull_units(of_units)
+        below = g if layer.layer.parallel else g + through_mlp
+        through_attention = layer.pull_attention(below[:, None])[:, 0]
+        g = g + through_mlp + through_attention
+    return Gradients(units[::-1], g)
+
+
+@RULES.register("half", summary="frozen network, half rule, at the clean prompt")
+def half(question: Question) -> Gradients:
+    """The gradient of the frozen network at the clean prompt."""
+    return through_gates(question.clean, question.target)
+
+
+@RULES.register("mean", summary="mean of the half rule at the clean and the counterfactual prompt")
+def mean(question: Question) -> Gradients:
+    """Its mean over both prompts: a trapezoid with two points; without a counterfactual, `half`."""
+    clean = through_gates(question.clean, question.target)
+    if question.other is None:
+        return clean
+    other = through_gates(question.other, question.target)
+    units = [(a + b) / 2 for a, b in zip(clean.units, other.units, strict=True)]
+    return Gradients(units, (clean.embed + other.embed) / 2)
+
+
+@RULES.register("ig", summary="integrated gradients over the embeddings, midpoint rule, 5 steps")
+def integrated(question: Question, steps: int = 5) -> Gradients:
+    """The live network's gradient, averaged over embeddings between the two prompts.
+
+    Hanna et al. 2024 (arXiv 2403.17806), EAP-IG on inputs, with the midpoint rule, whose error is
+    quadratic in the step. Without a counterfactual the path starts at the mean embedding of the prompt.
+    """
+    model, clean = question.model, question.clean
+    start = clean.embed.mean(0, keepdim=True).expand_as(clean.embed) if question.other is None else question.other.embed
+    at = (torch.arange(steps, device=clean.embed.device) + 0.5) / steps
+    path = start + at[:, None, None].to(clean.embed.dtype) * (clean.embed - start)
+    target, position = question.target, question.target.position
+
+    def metric(logits: Float[Tensor, "b p v"]) -> Float[Tensor, ""]:
+        return target.value(logits[:, 0 if position == -1 else position]).sum()
+
+    run = model.run(
+        [clean.ids] * steps,
+        capture=["embed", "mlp.neurons.*"],
+        backward=metric,
+        edits=[edits.set("embed", path)],
+        last_logits_only=position == -1,
+    )
+    units = [run.grad[f"mlp.neurons.{i}"].mean(0) for i in range(model.n_layers)]
+    return Gradients(units, run.grad["embed"].mean(0))

@@ -1,0 +1,195 @@
+"""The graph of one prompt: nodes, weighted direct edges, and the full ranking of candidates."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from microtome.core.artefact import read_json, write_json, written_whole
+from microtome.core.errors import FormatError, WrongUse
+from microtome.core.need import need
+
+FORMAT = 1
+Kind = Literal["embedding", "position", "unit", "head", "bias", "error", "logit"]
+KEYS = frozenset({"prompt", "tokens", "nodes", "edges", "ranking", "target", "card"})
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node.
+
+    Attributes:
+        id: unique in the graph, e.g. `unit.12.4.77` (layer, position, unit).
+        value, counterfactual_value: its activation; of the logit, the target; of an embedding, 1.
+        attribution: how much the target falls when the node takes its counterfactual value; first order.
+        influence: its share of the target through all paths.
+        remainder: of its input, what nodes that are not drawn wrote.
+        nonlinear: of its change, what the frozen operator does not give; None without a counterfactual.
+        promotes, suppresses: tokens whose logits its write raises and lowers most, directly.
+    """
+
+    id: str
+    kind: Kind
+    layer: int | None
+    position: int | None
+    unit: int | None
+    label: str
+    value: float
+    counterfactual_value: float | None
+    attribution: float
+    influence: float
+    remainder: float
+    nonlinear: float | None
+    promotes: tuple[tuple[str, float], ...] = ()
+    suppresses: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One direct edge: positive supports what it ends in.
+
+    Attributes:
+        heads: (layer, head, weight) of the heads that carried it away from its source, largest first.
+        residual: the part that no head carried.
+    """
+
+    source: str
+    target: str
+    weight: float
+    heads: tuple[tuple[int, int, float], ...]
+    residual: float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What `microtome.trace` gives. Drawn nodes and edges are pruned; what is pruned stands in remainders.
+
+    Attributes:
+        ranking: the top candidates as (layer, position, unit, attribution), by absolute attribution.
+        matrix: before pruning, `[target, source]`, with the node ids of both; not kept in the file.
+    """
+
+    prompt: str
+    counterfactual: str | None
+    tokens: tuple[str, ...]
+    counterfactual_tokens: tuple[str, ...] | None
+    ids: tuple[int, ...]
+    counterfactual_ids: tuple[int, ...] | None
+    target: tuple[str, ...]
+    against: tuple[str, ...]
+    target_ids: tuple[int, ...]
+    against_ids: tuple[int, ...]
+    target_position: int
+    value: float
+    counterfactual_value: float | None
+    n_layers: int
+    basis: str
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    ranking: tuple[tuple[int, int, int, float], ...]
+    summary_numbers: dict[str, Any]
+    card: dict[str, Any]
+    matrix: tuple[np.ndarray, list[str], list[str]] | None = field(default=None, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "matrix"}
+        found["nodes"] = [asdict(node) for node in self.nodes]
+        found["edges"] = [asdict(edge) for edge in self.edges]
+        found["summary"] = found.pop("summary_numbers")
+        return _plain(found)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the graph as JSON, whole or not at all."""
+        return write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Graph":
+        """Reads what `save` wrote.
+
+        Raises:
+            FormatError: it is no graph, or of a newer format.
+        """
+        found = read_json(path, kind="graph")
+        lacking = sorted(KEYS - found.keys())
+        if lacking or found["card"].get("format", FORMAT + 1) > FORMAT:
+            raise FormatError(
+                f"read the graph {path}",
+                found=f"no {', '.join(lacking)}" if lacking else f"format {found['card'].get('format')}",
+                do="give a file that this version's `trace` wrote",
+            )
+        return _graph(found)
+
+    def save_matrix(self, path: str | Path) -> Path:
+        """Writes all direct edges before pruning as safetensors, node ids in its metadata.
+
+        Raises:
+            WrongUse: the graph was read from a file, which holds pruned edges alone.
+        """
+        if self.matrix is None:
+            raise WrongUse("save the edge matrix", found="a graph read from a file", do="trace the prompt again")
+        weights, targets, sources = self.matrix
+        with written_whole(path) as temporary:
+            save_file(
+                {"edges": np.ascontiguousarray(weights)},
+                temporary,
+                metadata={"targets": "\n".join(targets), "sources": "\n".join(sources)},
+            )
+        return Path(path)
+
+    def to_pandas(self) -> tuple[Any, Any]:
+        """Nodes and edges as two pandas tables. Needs the extra `tables`."""
+        pandas = need("pandas", extra="tables")
+        return pandas.DataFrame(map(asdict, self.nodes)), pandas.DataFrame(map(asdict, self.edges))
+
+    def to_networkx(self) -> Any:
+        """The graph as a networkx `DiGraph`, fields as attributes. Needs the extra `tables`."""
+        made = need("networkx", extra="tables").DiGraph()
+        made.add_nodes_from((node.id, asdict(node)) for node in self.nodes)
+        made.add_edges_from((edge.source, edge.target, {"weight": edge.weight}) for edge in self.edges)
+        return made
+
+    def summary(self, top: int = 8) -> str:
+        """A short text for people."""
+        against = " or ".join(map(repr, self.against)) or "the mean logit"
+        lines = [f"{self.prompt!r}: {' or '.join(map(repr, self.target))} against {against}"]
+        change = (
+            "" if self.counterfactual_value is None else f", {self.counterfactual_value:+.3f} on the counterfactual"
+        )
+        lines.append(f"  logit difference {self.value:+.3f}{change}")
+        lines.append(
+            "  " + "; ".join(f"{name.replace('_', ' ')} {_short(v)}" for name, v in self.summary_numbers.items())
+        )
+        units = sorted((n for n in self.nodes if n.kind == "unit"), key=lambda n: -abs(n.attribution))[:top]
+        lines += [
+            f"  layer {n.layer:2}, {self.tokens[n.position or 0]!r:12} unit {n.unit:5}: attribution {n.attribution:+.3f}"
+            + (f", promotes {', '.join(repr(token) for token, _ in n.promotes[:3])}" if n.promotes else "")
+            for n in units
+        ]
+        return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(one) for one in value]
+    return {key: _plain(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
+
+
+def _graph(found: dict[str, Any]) -> Graph:
+    found = {**found, "summary_numbers": found["summary"]}
+    del found["summary"]
+    nodes = tuple(Node(**{k: _frozen(v) for k, v in one.items()}) for one in found.pop("nodes"))
+    edges = tuple(Edge(**{k: _frozen(v) for k, v in one.items()}) for one in found.pop("edges"))
+    card, numbers = found.pop("card"), found.pop("summary_numbers")
+    rest = {name: _frozen(value) for name, value in found.items() if name in Graph.__dataclass_fields__}
+    return Graph(nodes=nodes, edges=edges, card=card, summary_numbers=numbers, **rest)

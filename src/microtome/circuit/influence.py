@@ -1,0 +1,108 @@
+"""Indirect influence on the target, and pruning by it.
+
+Ameisen et al. 2025, "Circuit Tracing", appendix on graph pruning: rows of absolute edge weights are
+normalised to one, so that an entry is the share of a node's input; influence sums the products of shares
+over all paths to the target.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+EPSILON = 1e-10
+
+
+def shares(weights: Float[np.ndarray, "t s"]) -> Float[np.ndarray, "t s"]:
+    """Absolute weights, each row divided by its sum; an empty row stays empty."""
+    absolute = np.abs(weights)
+    return absolute / np.maximum(absolute.sum(1, keepdims=True), EPSILON)
+
+
+def influence(
+    share: Float[np.ndarray, "t s"], rows: Int[np.ndarray, "t"], start: Float[np.ndarray, "s"]
+) -> Float[np.ndarray, "s"]:
+    """Influence of every source on the target: start · (A + A² + …), finite because the graph has no cycle.
+
+    Args:
+        share: rows of targets, columns of all nodes.
+        rows: the column that each row's node has.
+        start: weight of the target nodes (the logit's probability or 1), zero elsewhere.
+    """
+    total = np.zeros_like(start)
+    wave = start
+    for _ in range(len(start) + 1):
+        wave = wave[rows] @ share
+        if not wave.any():
+            break
+        total += wave
+    return total
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What pruning keeps.
+
+    Attributes:
+        nodes: of all columns; edges: of the matrix.
+    """
+
+    nodes: Bool[np.ndarray, "s"]
+    edges: Bool[np.ndarray, "t s"]
+
+
+def prune(
+    share: Float[np.ndarray, "t s"],
+    rows: Int[np.ndarray, "t"],
+    start: Float[np.ndarray, "s"],
+    always: Bool[np.ndarray, "s"],
+    never: Bool[np.ndarray, "s"],
+    *,
+    node_share: float = 0.8,
+    edge_share: float = 0.98,
+) -> Kept:
+    """Keeps the nodes, then the edges, that carry the given shares of all influence.
+
+    Args:
+        share, rows, start: as for `influence`.
+        always: columns kept whatever they carry (tokens, the logit).
+        never: columns that are no nodes (remainders), which compete for influence but are not drawn.
+        node_share: cumulative share of influence that kept nodes may reach.
+        edge_share: likewise for edges of the pruned graph.
+    """
+    carried = influence(share, rows, start)
+    nodes = _top(carried, node_share) & ~never | always
+    alive = share * nodes[rows][:, None] * (nodes | never)[None]
+    inner = influence(alive, rows, start)
+    score = alive * (inner + start)[rows][:, None]
+    edges = _top(score.ravel(), edge_share).reshape(score.shape) & nodes[None]
+    return _connected(nodes, edges, rows, always)
+
+
+def _top(score: Float[np.ndarray, "n"], share: float) -> Bool[np.ndarray, "n"]:
+    """The largest scores whose cumulative share stays within the bound; never what scores nothing."""
+    order = np.argsort(-score, kind="stable")
+    cumulative = np.cumsum(score[order]) / max(score.sum(), EPSILON)
+    kept = np.zeros(len(score), bool)
+    kept[order[cumulative <= share + EPSILON]] = True
+    return kept & (score > 0)
+
+
+def _connected(
+    nodes: Bool[np.ndarray, "s"],
+    edges: Bool[np.ndarray, "t s"],
+    rows: Int[np.ndarray, "t"],
+    always: Bool[np.ndarray, "s"],
+) -> Kept:
+    """Drops nodes that lead nowhere or come from nowhere, again and again until none is left."""
+    is_target = np.zeros(len(nodes), bool)
+    is_target[rows] = True
+    while True:
+        edges = edges & nodes[None] & nodes[rows][:, None]
+        feeds = edges.any(0)
+        fed = np.zeros(len(nodes), bool)
+        fed[rows] = edges.any(1)
+        lost = nodes & ~always & (~feeds | (is_target & ~fed))
+        if not lost.any():
+            return Kept(nodes, edges)
+        nodes = nodes & ~lost

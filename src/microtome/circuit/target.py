@@ -1,0 +1,147 @@
+"""Targets: what is to be explained, as one number read from the logits at one position."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from microtome.core.errors import NotFound, WrongUse
+from microtome.model.anatomy import Anatomy
+from microtome.model.looks import token_text
+from microtome.model.model import Model
+
+Tokens = str | int | tuple[str | int, ...] | list[str | int] | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """M = logsumexp of some tokens' logits minus that of others, or minus the mean logit.
+
+    Logits are taken before any final soft-cap.
+
+    Attributes:
+        ids, texts: the tokens whose logits count for.
+        against_ids, against_texts: those that count against; empty for the mean logit.
+        position: where it is read; negative from the end.
+    """
+
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    against_ids: tuple[int, ...]
+    against_texts: tuple[str, ...]
+    position: int = -1
+
+    def value(self, logits: Float[Tensor, "*b v"]) -> Float[Tensor, "*b"]:
+        """M, from logits."""
+        return logits[..., list(self.ids)].logsumexp(-1) - self._against(logits)
+
+    def _against(self, logits: Float[Tensor, "*b v"]) -> Float[Tensor, "*b"]:
+        return logits[..., list(self.against_ids)].logsumexp(-1) if self.against_ids else logits.mean(-1)
+
+    def read(self, normed: Float[Tensor, "*b d"], anatomy: Anatomy) -> Float[Tensor, "*b"]:
+        """M, from the stream after the final norm, touching only the rows of the unembedding that it needs."""
+        return _lse(normed, self.ids, anatomy) - (
+            _lse(normed, self.against_ids, anatomy) if self.against_ids else _mean_logit(normed, anatomy)
+        )
+
+    def direction(self, logits: Float[Tensor, "v"], anatomy: Anatomy) -> Float[Tensor, "d"]:
+        """dM/d(normed stream): the unembedding rows, weighted as the logsumexp weighs them at these logits."""
+        return _weighted(logits, self.ids, anatomy.w_u) - (
+            _weighted(logits, self.against_ids, anatomy.w_u) if self.against_ids else anatomy.w_u.mean(0)
+        )
+
+    def bias(self, logits: Float[Tensor, "v"], anatomy: Anatomy) -> Float[Tensor, ""]:
+        """What the unembedding's own bias gives in that direction."""
+        if anatomy.b_u is None:
+            return logits.new_zeros(())
+        column = anatomy.b_u[:, None]
+        against = _weighted(logits, self.against_ids, column) if self.against_ids else column.mean(0)
+        return (_weighted(logits, self.ids, column) - against)[0]
+
+
+def _weighted(logits: Tensor, ids: tuple[int, ...], rows: Tensor) -> Tensor:
+    chosen = list(ids)
+    return logits[chosen].softmax(0) @ rows[chosen]
+
+
+def _lse(normed: Tensor, ids: tuple[int, ...], anatomy: Anatomy) -> Tensor:
+    chosen = list(ids)
+    logits = normed @ anatomy.w_u[chosen].T
+    return (logits if anatomy.b_u is None else logits + anatomy.b_u[chosen]).logsumexp(-1)
+
+
+def _mean_logit(normed: Tensor, anatomy: Anatomy) -> Tensor:
+    mean = normed @ anatomy.w_u.mean(0)
+    return mean if anatomy.b_u is None else mean + anatomy.b_u.mean()
+
+
+def resolve(model: Model, prompt: Any, target: Tokens, against: Tokens, position: int = -1) -> Target:
+    """Turns what the user named into ids.
+
+    Args:
+        model: the model.
+        prompt: whose top token is the target where none is named.
+        target: a token's text or id, several of them, or None.
+        against: likewise; None for the mean logit.
+        position: where the logits are read.
+
+    Raises:
+        NotFound: a text is not one token; the message shows the tokens that it is.
+        WrongUse: a token stands on both sides, or `against` without `target`.
+    """
+    if target is None and against is not None:
+        raise WrongUse("trace", found="`against` without `target`", do="name the target too")
+    if target is None:
+        logits = model.run(prompt, ["logits"])["logits"][0, position]
+        ids: tuple[int, ...] = (int(logits.argmax()),)
+    else:
+        ids = _ids(model, target)
+    others = () if against is None else _ids(model, against)
+    both = [token_text(model, one) for one in ids if one in others]
+    if both:
+        raise WrongUse("trace", found=f"{both[0]!r} as target and against", do="name different tokens")
+    return Target(ids, _texts(model, ids), others, _texts(model, others), position)
+
+
+def _texts(model: Model, ids: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(token_text(model, one) for one in ids)
+
+
+def _ids(model: Model, tokens: Tokens) -> tuple[int, ...]:
+    items = tokens if isinstance(tokens, (tuple, list)) else (tokens,)
+    if not items:
+        raise WrongUse("trace", found="an empty set of tokens", do="name at least one token")
+    return tuple(_id(model, item) for item in items)
+
+
+def _id(model: Model, item: Any) -> int:
+    if isinstance(item, int):
+        return _known_id(model, item)
+    if model.tokenizer is None:
+        raise WrongUse(f"find the token {item!r}", found="a model without a tokenizer", do="give token ids")
+    ids = model.tokenizer(item, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        shown = " + ".join(repr(token_text(model, one)) for one in ids) or "nothing"
+        hint = "; words inside a text begin with a space" if not item.startswith(" ") else ""
+        raise NotFound(
+            f"find the token {item!r}",
+            found=f"the tokenizer makes {len(ids)} tokens of it: {shown}",
+            do=f"name one token{hint}",
+        )
+    return int(ids[0])
+
+
+def _known_id(model: Model, item: int) -> int:
+    vocabulary = model.anatomy.sizes.v
+    if not 0 <= item < vocabulary:
+        raise NotFound(
+            f"find the token id {item}", found=f"a vocabulary of {vocabulary}", do=f"give an id below {vocabulary}"
+        )
+    return item
+
+
+def direction_on_stream(target: Target, normed: Float[Tensor, "d"], anatomy: Anatomy) -> Float[Tensor, "d"]:
+    """The target's direction after the final norm, at the logits that this stream gives."""
+    logits = anatomy.w_u @ normed
+    return target.direction(logits if anatomy.b_u is None else logits + anatomy.b_u, anatomy)

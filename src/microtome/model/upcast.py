@@ -1,0 +1,17 @@
+"""A float32 copy of a 16-bit model: rounding would drown what attribution measures."""
+
+import copy
+
+import torch
+
+from microtome.model.anatomy import Anatomy
+from microtome.model.model import Model
+
+
+def in_float32(model: Model) -> Model:
+    """The model itself where it is float32 or float64, else a copy in float32."""
+    if model.dtype in (torch.float32, torch.float64):
+        return model
+    module = copy.deepcopy(model.module).float()
+    anatomy = Anatomy(module, model.anatomy.family)
+    return Model(module, model.tokenizer, anatomy, name=model.name, fingerprint=model.fingerprint)
