@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TOKENS_SHOWN = 6
 HEADS_SHOWN = 4
+EDGES_WITH_HEADS = 500
+"""Only the strongest edges are split by heads: the split costs as much as the edge itself."""
 
 
 def draw(traced: "Traced", basis: str, config: "TraceConfig") -> Graph:
@@ -40,9 +42,19 @@ def draw(traced: "Traced", basis: str, config: "TraceConfig") -> Graph:
     never = np.zeros(logit + 1, bool)
     never[sources:logit] = True
     kept = prune(share, rows, start, always, never, node_share=config.node_share, edge_share=config.edge_share)
+    kept = Kept(kept.nodes, _strongest_edges(full, kept.edges, config.most_edges))
     carried = influence(share, rows, start) + start
     nodes = _nodes(traced, full, kept, carried)
     return _assemble(traced, basis, config, nodes, _edges(traced, full, kept, nodes), kept)
+
+
+def _strongest_edges(full: np.ndarray, edges: np.ndarray, most: int) -> np.ndarray:
+    """The largest of the kept edges, so that a page stays readable."""
+    weights = np.abs(full) * edges
+    if int(edges.sum()) <= most:
+        return edges
+    bound = np.partition(weights.ravel(), -most)[-most]
+    return edges & (weights >= bound)
 
 
 def _nodes(traced: "Traced", full: np.ndarray, kept: Kept, carried: np.ndarray) -> dict[int, Node]:
@@ -177,7 +189,8 @@ def _edges(traced: "Traced", full: np.ndarray, kept: Kept, nodes: dict[int, Node
     n, p = len(traced.chosen), traced.matrix.embed.shape[1]
     drawn = [(t, s) for t, s in np.argwhere(kept.edges).tolist() if s in nodes]
     ids = {t: nodes[t].id if t < n else "logit" for t, _ in drawn}
-    carried = {i: (t, s) for i, (t, s) in enumerate(drawn) if s < n + p}
+    drawn.sort(key=lambda pair: -abs(full[pair]))
+    carried = {i: (t, s) for i, (t, s) in enumerate(drawn[:EDGES_WITH_HEADS]) if s < n + p}
     heads = _heads(traced, list(carried.values()))
     by_edge = dict(zip(carried, heads, strict=True))
     found = []

@@ -34,6 +34,7 @@ class TraceConfig(Config):
         position: where the logits are read; negative from the end.
         node_share, edge_share: shares of influence that the drawn nodes and edges carry.
         ranked: how many candidates the ranking holds.
+        most_edges: how many edges are drawn at most; weaker ones are folded into remainders.
     """
 
     rule: str = RULE
@@ -41,6 +42,7 @@ class TraceConfig(Config):
     node_share: float = 0.8
     edge_share: float = 0.98
     ranked: int = 20_000
+    most_edges: int = 5_000
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""Sets of units to prove: the circuit, the units that change most, and random sets matched cell by cell."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """For one prompt, the order in which each kind of set takes units; lower rank first.
+
+    Attributes:
+        circuit: by absolute attribution, `[l, p, u]`.
+        change: by how much a unit's write changes, `|Δa| · ‖write‖`.
+        cells: random order inside each (layer, position), one a draw, `[k, l, p, u]`.
+        differs: units that differ between clean and counterfactual; no other is ever in a set.
+    """
+
+    circuit: Int[Tensor, "l p u"]
+    change: Int[Tensor, "l p u"]
+    cells: Int[Tensor, "k l p u"]
+    differs: Bool[Tensor, "l p u"]
+
+    def sets(self, size: int) -> Bool[Tensor, "s l p u"]:
+        """The circuit, the change null, and the matched sets, all of one size."""
+        circuit = (self.circuit < size) & self.differs
+        change = (self.change < size) & self.differs
+        counts = circuit.sum(-1, keepdim=True)
+        matched = (self.cells < counts) & self.differs
+        return torch.cat([torch.stack([circuit, change]), matched])
+
+
+def rankings(
+    scores: Float[Tensor, "l p u"],
+    changed: Float[Tensor, "l p u"],
+    differs: Bool[Tensor, "l p u"],
+    draws: int,
+    seed: int,
+) -> Rankings:
+    """Orders units three ways.
+
+    Args:
+        scores: attributions.
+        changed: how much each unit's write changes.
+        differs: units that may be in a set.
+        draws: matched random sets.
+        seed: of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand((draws, *scores.shape), generator=generator).to(scores.device)
+    noise = noise.masked_fill(~differs, 2.0)
+    cells = noise.argsort(-1).argsort(-1)
+    return Rankings(_ranks(scores.abs(), differs), _ranks(changed, differs), cells, differs)
+
+
+def _ranks(score: Float[Tensor, "l p u"], differs: Bool[Tensor, "l p u"]) -> Int[Tensor, "l p u"]:
+    flat = score.masked_fill(~differs, -1.0).flatten()
+    return flat.argsort(descending=True, stable=True).argsort().view(score.shape)

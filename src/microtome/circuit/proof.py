@@ -1,0 +1,118 @@
+"""The proof: what a circuit keeps and what its absence removes, beside sets that should do neither."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from microtome.core.artefact import read_json, write_json
+from microtome.core.errors import FormatError
+from microtome.evidence import Finding, Measurement, Quantity
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the claim holds.
+
+    Attributes:
+        holds: all that is required was met.
+        words: the same as a sentence.
+        level: `prompt` (holds on this prompt) or `task` (proven on the task).
+        size: at which the sets were compared.
+    """
+
+    holds: bool
+    words: str
+    level: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `microtome.prove` gives.
+
+    Attributes:
+        sizes: numbers of units, among those that differ between the prompts.
+        faithfulness: at each size, the share of the target's change that the circuit alone keeps.
+        completeness: at each size, the share left when the circuit is removed (low is good).
+        areas: under each faithfulness curve over log size.
+        n: prompts counted; `dropped`: prompts left out, by reason.
+        differing_share: of all units, those that differ between the prompts.
+    """
+
+    sizes: tuple[int, ...]
+    faithfulness: tuple[Measurement, ...]
+    completeness: tuple[Measurement, ...]
+    areas: dict[str, float]
+    verdict: Verdict
+    n: int
+    n_differing: int
+    differing_share: float
+    dropped: dict[str, int]
+    card: dict[str, Any]
+
+    @property
+    def finding(self) -> Finding:
+        """The claim with the measurements that support it."""
+        return Finding(self.verdict.words, (*self.faithfulness, *self.completeness), str(self.verdict.holds))
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Numbers beside the evidence."""
+        return (
+            Quantity("differing share", self.differing_share, "share of units"),
+            *(Quantity(f"area of {name}", area, "share of the logit difference") for name, area in self.areas.items()),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "sizes": list(self.sizes),
+            "faithfulness": [one.to_dict() for one in self.faithfulness],
+            "completeness": [one.to_dict() for one in self.completeness],
+            "nulls": [null.name for null in self.faithfulness[0].nulls],
+            "areas": self.areas,
+            "verdict": asdict(self.verdict),
+            "n": self.n,
+            "n_differing": self.n_differing,
+            "differing_share": self.differing_share,
+            "dropped": self.dropped,
+            "card": self.card,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the proof as JSON, whole or not at all."""
+        return write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Proof":
+        """Reads what `save` wrote.
+
+        Raises:
+            FormatError: it is no proof.
+        """
+        found = read_json(path, kind="proof")
+        lacking = sorted({"sizes", "faithfulness", "completeness", "verdict", "card"} - found.keys())
+        if lacking:
+            raise FormatError(f"read the proof {path}", found=f"no {', '.join(lacking)}", do="prove again")
+        return cls(
+            sizes=tuple(found["sizes"]),
+            faithfulness=tuple(map(Measurement.from_dict, found["faithfulness"])),
+            completeness=tuple(map(Measurement.from_dict, found["completeness"])),
+            verdict=Verdict(**found["verdict"]),
+            **{name: found[name] for name in ("areas", "n", "n_differing", "differing_share", "dropped", "card")},
+        )
+
+    def summary(self) -> str:
+        """A short text for people: the verdict first, then the curves."""
+        lines = [self.verdict.words, f"  {'units':>8} {'kept':>7} {'random':>8} {'change':>8} {'left without':>13}"]
+        for size, kept, left in zip(self.sizes, self.faithfulness, self.completeness, strict=True):
+            nulls = {null.name: null.mean for null in kept.nulls}
+            lines.append(
+                f"  {size:8,} {kept.value:7.2f} {nulls['matched random']:8.2f} {nulls['change']:8.2f} {left.value:13.2f}"
+            )
+        lines.append(f"  over {self.n} prompt{'s'[: self.n != 1]}; {self.differing_share:.0%} of the units differ")
+        if self.dropped:
+            lines.append("  left out: " + ", ".join(f"{count} {why}" for why, count in self.dropped.items()))
+        return "\n".join(lines)
