@@ -18,9 +18,8 @@ from microtome.core.artefact import RunCard
 from microtome.core.config import Config
 from microtome.core.errors import WrongUse
 from microtome.core.progress import track
-from microtome.data.fitting import fitting
 from microtome.data.row import members
-from microtome.data.task import Task
+from microtome.data.task import Task, fitting
 from microtome.evidence import (
     Measurement,
     Null,
