@@ -42,7 +42,7 @@ class Question:
 class Gradients:
     """dM on the hidden units, `[p, u]` a layer, and on the embedding, `[p, d]`."""
 
-    units: list[Float[Tensor, "p u"]]
+    units: list[Tensor]
     embed: Float[Tensor, "p d"]
 
 

@@ -22,7 +22,7 @@ class Change:
     Attributes:
         embed: token embeddings, `[p, d]`.
         places: learned positions, `[p, d]`, or None.
-        neurons: hidden units, `[p, u]` a layer.
+        neurons: hidden units, `[p, u]` a layer; dense and sparse layers may differ in u.
         constants: what attention and MLP add whatever they read, `[p, d]` a layer; zero in a difference.
         attn_slack, mlp_slack: what they added that the frozen operator does not give, `[p, d]` a layer.
         streams: what each MLP's norm reads, `[p, d]` a layer.
@@ -34,7 +34,7 @@ class Change:
 
     embed: Float[Tensor, "p d"]
     places: Float[Tensor, "p d"] | None
-    neurons: list[Float[Tensor, "p u"]]
+    neurons: list[Tensor]
     constants: list[tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]]
     attn_slack: list[Float[Tensor, "p d"]]
     mlp_slack: list[Float[Tensor, "p d"]]

@@ -164,7 +164,7 @@ class Graph:
         )
         units = sorted((n for n in self.nodes if n.kind == "unit"), key=lambda n: -abs(n.attribution))[:top]
         lines += [
-            f"  layer {n.layer:2}, {self.tokens[n.position or 0]!r:12} unit {n.unit:5}: attribution {n.attribution:+.3f}"
+            f"  layer {n.layer:2} {self.tokens[n.position or 0]!r:12} unit {n.unit:5}: attribution {n.attribution:+.3f}"
             + (f", promotes {', '.join(repr(token) for token, _ in n.promotes[:3])}" if n.promotes else "")
             for n in units
         ]

@@ -109,9 +109,8 @@ class Proof:
         lines = [self.verdict.words, f"  {'units':>8} {'kept':>7} {'random':>8} {'change':>8} {'left without':>13}"]
         for size, kept, left in zip(self.sizes, self.faithfulness, self.completeness, strict=True):
             nulls = {null.name: null.mean for null in kept.nulls}
-            lines.append(
-                f"  {size:8,} {kept.value:7.2f} {nulls['matched random']:8.2f} {nulls['change']:8.2f} {left.value:13.2f}"
-            )
+            figures = f"{kept.value:7.2f} {nulls['matched random']:8.2f} {nulls['change']:8.2f} {left.value:13.2f}"
+            lines.append(f"  {size:8,} {figures}")
         lines.append(f"  over {self.n} prompt{'s'[: self.n != 1]}; {self.differing_share:.0%} of the units differ")
         if self.dropped:
             lines.append("  left out: " + ", ".join(f"{count} {why}" for why, count in self.dropped.items()))

@@ -1,6 +1,6 @@
 """`microtome.prove`: keeps and removes a circuit, and sets it against its nulls."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,16 @@ class ProofConfig(Config):
     level: float = 0.95
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is drawn and weighed: sizes of sets, matched sets a size, the seed, and the settings."""
+
+    sizes: tuple[int, ...]
+    draws: int
+    seed: int
+    settings: ProofConfig
+
+
 def prove(
     model: Model,
     claim: Graph | Task,
@@ -83,21 +93,19 @@ def prove(
     sizes = tuple(sorted(dict.fromkeys(sizes)))
     if not sizes or sizes[0] < 1 or draws < 1:
         raise WrongUse("prove", found=f"sizes {sizes} and {draws} draws", do="give sizes from 1 up and at least 1 draw")
-    wide = in_float32(model)
+    wide, plan = in_float32(model), Plan(sizes, draws, seed, settings)
     if isinstance(claim, Graph):
-        scores = [_score_graph(wide, claim, sizes, draws, seed, settings)]
-        return _weigh(model, claim.prompt, scores, {}, sizes, seed, settings, level="prompt")
-    scores, dropped = _score_task(wide, claim, sizes, draws, seed, settings)
-    return _weigh(model, f"task {claim.name}", scores, dropped, sizes, seed, settings, level="task")
+        scores = [_score_graph(wide, claim, plan)]
+        return _weigh(model, claim.prompt, scores, {}, plan, level="prompt")
+    scores, dropped = _score_task(wide, claim, plan)
+    return _weigh(model, f"task {claim.name}", scores, dropped, plan, level="task")
 
 
-def _score_graph(
-    model: Model, graph: Graph, sizes: tuple[int, ...], draws: int, seed: int, config: ProofConfig
-) -> PromptScores:
+def _score_graph(model: Model, graph: Graph, plan: Plan) -> PromptScores:
     target = Target(graph.target_ids, graph.target, graph.against_ids, graph.against, graph.target_position)
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
-    rule = str(graph.card["config"].get("rule", config.rule))
-    return _score(model, list(graph.ids), other, target, rule, sizes, draws, seed)
+    rule = str(graph.card["config"].get("rule", plan.settings.rule))
+    return _score(model, list(graph.ids), other, target, rule, plan)
 
 
 def _score(
@@ -106,9 +114,7 @@ def _score(
     other_ids: list[int] | None,
     target: Target,
     rule: str,
-    sizes: tuple[int, ...],
-    draws: int,
-    seed: int,
+    plan: Plan,
 ) -> PromptScores:
     question = ask(model, ids, other_ids, target)
     flow = change(question.clean, question.other, target)
@@ -120,13 +126,11 @@ def _score(
         other = torch.stack([layer.neurons for layer in question.other.layers])
     norms = torch.stack([layer.writes.norm(dim=0) for layer in question.clean.layers])
     differs = clean != other
-    ranked = rankings(scores, (clean - other).abs() * norms[:, None], differs, draws, seed)
-    return score_prompt(model, ids, other, target, ranked, sizes)
+    ranked = rankings(scores, (clean - other).abs() * norms[:, None], differs, plan.draws, plan.seed)
+    return score_prompt(model, ids, other, target, ranked, plan.sizes)
 
 
-def _score_task(
-    model: Model, task: Task, sizes: tuple[int, ...], draws: int, seed: int, config: ProofConfig
-) -> tuple[list[PromptScores], dict[str, int]]:
+def _score_task(model: Model, task: Task, plan: Plan) -> tuple[list[PromptScores], dict[str, int]]:
     fit, dropped = fitting(task, lambda text: _ids(model, text))
     dropped = dict(dropped)
     found = []
@@ -138,8 +142,9 @@ def _score_task(
         if not (here > 0 > there):
             dropped["the model gets wrong"] = dropped.get("the model gets wrong", 0) + 1
             continue
-        one = _score(model, pair[0], pair[1], target, config.rule, sizes, draws, seed + i)
-        if one.span < config.floor:
+        own = replace(plan, seed=plan.seed + i)
+        one = _score(model, pair[0], pair[1], target, plan.settings.rule, own)
+        if one.span < plan.settings.floor:
             dropped["with too small a difference"] = dropped.get("with too small a difference", 0) + 1
             continue
         found.append(one)
@@ -162,12 +167,11 @@ def _weigh(
     what: str,
     scores: list[PromptScores],
     dropped: dict[str, int],
-    sizes: tuple[int, ...],
-    seed: int,
-    config: ProofConfig,
+    plan: Plan,
     *,
     level: str,
 ) -> Proof:
+    sizes, seed, config = plan.sizes, plan.seed, plan.settings
     spans = np.array([one.span for one in scores])
     empty = np.array([one.empty for one in scores])[:, None, None]
     kept = np.stack([one.kept for one in scores]) - empty

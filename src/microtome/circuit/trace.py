@@ -16,7 +16,7 @@ from microtome.circuit.edges import Chosen, EdgeMatrix, direct_edges
 from microtome.circuit.graph import Graph
 from microtome.circuit.target import Target, Tokens, resolve
 from microtome.core.config import Config
-from microtome.core.errors import WrongUse
+from microtome.core.errors import NotSupported, WrongUse
 from microtome.core.progress import working
 from microtome.model.frozen import freeze
 from microtome.model.model import Model
@@ -109,6 +109,13 @@ def trace(
 
 def ask(model: Model, prompt: Any, counterfactual: Any, target: Target) -> Question:
     """Freezes both prompts, once they are known to be comparable."""
+    widths = sorted({layer.n_units for layer in model.anatomy.layers})
+    if len(widths) > 1:
+        raise NotSupported(
+            "trace in the neuron basis",
+            found=f"layers of different width ({', '.join(map(str, widths))} units)",
+            do="take a model whose layers are all dense or all mixtures of experts",
+        )
     clean = freeze(model, prompt)
     if counterfactual is None:
         return Question(model, prompt, None, clean, None, target)

@@ -1,0 +1,78 @@
+"""Direct edges on every family: each row sums to its value, and each edge is what autograd finds.
+
+Autograd runs the untouched module with its nonlinearities held and its MLPs cut: the gradient of one
+unit's frozen read with respect to what another unit writes is their edge, by a path that shares no code
+with the operator.
+"""
+
+import pytest
+import torch
+
+from microtome.circuit.bases.neurons import Neurons
+from microtome.circuit.change import change
+from microtome.circuit.edges import Chosen, direct_edges
+from microtome.circuit.target import Target
+from microtome.model.frozen import freeze
+from microtome.model.replay import replay
+from tiny_models import FAMILIES
+
+TARGET = Target((5, 8), ("a", "b"), (6,), ("c",))
+N_TOKENS = 9
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def prompts(request, tiny):
+    model = tiny(request.param)
+    ids = torch.randint(3, 97, (1, N_TOKENS), generator=torch.Generator().manual_seed(1))
+    other = ids.clone()
+    other[0, 3] = 3 + (other[0, 3] + 5) % 90
+    other[0, 6] = 3 + (other[0, 6] + 7) % 90
+    return freeze(model, ids), freeze(model, other)
+
+
+def chosen_units(frozen, n=120):
+    draw = torch.Generator().manual_seed(0)
+    cells = [
+        torch.cartesian_prod(torch.tensor([i]), torch.arange(3, N_TOKENS), torch.arange(layer.layer.n_units))
+        for i, layer in enumerate(frozen.layers)
+    ]
+    rows = torch.cat(cells)
+    return Chosen(*rows[torch.randperm(len(rows), generator=draw)[:n].sort().values].T)
+
+
+@pytest.mark.parametrize("against", [False, True], ids=["values", "differences"])
+def test_rows_sum_to_their_values(prompts, against):
+    clean, other = prompts
+    flow = change(clean, other if against else None, TARGET)
+    matrix = direct_edges(clean, flow, TARGET, chosen_units(clean), Neurons())
+    assert matrix.imbalance().max() < 1e-12
+    assert matrix.remainder.abs().max() > 1e-3
+
+
+def test_edges_equal_autograd(prompts):
+    clean, _ = prompts
+    chosen = chosen_units(clean)
+    matrix = direct_edges(clean, change(clean, None, TARGET), TARGET, chosen, Neurons())
+    embed = clean.embed.clone().requires_grad_()
+    passed = replay(clean, embed, cut=True)
+    last = len(clean.layers) - 1
+    checked = [int(i) for i in chosen.at(last)[:4]] + [int(i) for i in chosen.at(last - 1)[:4]]
+    for row in checked:
+        layer, position, unit = (int(x[row]) for x in (chosen.layers, chosen.positions, chosen.units))
+        sources = [passed.sources[i] for i in range(layer)]
+        read = passed.units[layer][position, unit]
+        grads = torch.autograd.grad(read, sources, retain_graph=True, allow_unused=True, materialize_grads=True)
+        for i, grad in enumerate(grads):
+            here = chosen.at(i)
+            where = chosen.positions[here], chosen.units[here]
+            expected = grad[where] * clean.layers[i].neurons[where]
+            assert (matrix.units[row, here] - expected).abs().max() < 1e-10
+
+
+def test_a_forgotten_unit_shows(prompts):
+    """The sum is a test: a matrix that lost one edge no longer balances."""
+    clean, _ = prompts
+    matrix = direct_edges(clean, change(clean, None, TARGET), TARGET, chosen_units(clean), Neurons())
+    row, column = divmod(int(matrix.units.abs().argmax()), matrix.units.shape[1])
+    matrix.units[row, column] = 0
+    assert matrix.imbalance()[row] > 1e-6

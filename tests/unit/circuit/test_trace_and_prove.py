@@ -1,0 +1,78 @@
+"""The central path on real weights: one prompt, its graph, its proof."""
+
+import json
+
+import pytest
+
+from microtome.circuit.graph import Graph
+from microtome.circuit.proof import Proof
+from microtome.circuit.proving import prove
+from microtome.circuit.trace import trace
+from microtome.core.errors import NotFound, WrongUse
+
+FRANCE, GERMANY = "The capital of France is", "The capital of Germany is"
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def graph(smollm2):
+    return trace(smollm2, FRANCE, GERMANY, " Paris", " Berlin", max_nodes=256)
+
+
+def test_the_budget_of_every_row_comes_out(graph):
+    assert graph.summary_numbers["largest_imbalance"] < 1e-5
+
+
+def test_drawn_edges_and_remainders_sum_to_each_change(graph):
+    for node in graph.nodes:
+        if node.kind in ("unit", "logit"):
+            incoming = sum(edge.weight for edge in graph.edges if edge.target == node.id)
+            terms = sum(abs(edge.weight) for edge in graph.edges if edge.target == node.id)
+            whole = incoming + node.remainder + node.nonlinear
+            scale = terms + abs(node.remainder) + abs(node.nonlinear)
+            assert whole == pytest.approx(node.value - node.counterfactual_value, abs=2e-5 * scale + 1e-6)
+
+
+def test_heads_and_residual_sum_to_the_edge(graph):
+    split = [edge for edge in graph.edges if edge.heads]
+    assert split
+    same_place = [e for e in split if e.source.split(".")[-2] == "3" and e.target == "logit"]
+    for edge in same_place:
+        assert edge.residual == pytest.approx(0, abs=1e-4 * max(1.0, abs(edge.weight)))
+
+
+def test_a_graph_comes_back_from_its_file(graph, tmp_path):
+    assert Graph.load(graph.save(tmp_path / "graph.json")) == graph
+
+
+def test_tables_hold_every_node_and_edge(graph):
+    nodes, edges = graph.to_pandas()
+    assert (len(nodes), len(edges)) == (len(graph.nodes), len(graph.edges))
+    assert graph.to_networkx().number_of_edges() == len(graph.edges)
+
+
+def test_the_circuit_beats_its_matched_sets(smollm2, graph, tmp_path):
+    proof = prove(smollm2, graph, sizes=(300, 1000), draws=20)
+    assert proof.verdict.holds
+    assert proof.faithfulness[1].value > 0.4
+    assert proof.completeness[1].value < 0.4
+    assert Proof.load(proof.save(tmp_path / "proof.json")) == proof
+    json.dumps(proof.to_dict(), allow_nan=False)
+
+
+def test_without_a_counterfactual_values_are_traced(smollm2):
+    graph = trace(smollm2, FRANCE, max_nodes=64)
+    assert graph.target == (" Paris",)
+    assert graph.summary_numbers["largest_imbalance"] < 2e-5
+
+
+def test_prompts_of_different_length_show_their_tokens(smollm2):
+    with pytest.raises(WrongUse) as caught:
+        trace(smollm2, FRANCE, "The capital of the Netherlands is")
+    assert "' France'" in str(caught.value)
+    assert "' Netherlands'" in str(caught.value)
+
+
+def test_a_target_of_several_tokens_shows_them(smollm2):
+    with pytest.raises(NotFound, match="tokens of it"):
+        trace(smollm2, FRANCE, GERMANY, " Antidisestablishment")
