@@ -79,5 +79,5 @@ def _unsupported(kind: str) -> NotSupported:
     return NotSupported(
         f"open a model of type {kind!r}",
         found=f"no family of that name: {nearest(kind, [entry.name for entry in FAMILIES])}",
-        do="add one file to model/families/, or watch the module by path with microtome.watch",
+        do="add one file to model/families/: docs/how-to/add-a-family.md says how",
     )
