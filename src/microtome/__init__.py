@@ -11,6 +11,8 @@ mt.report(graph, proof, "france.html")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from microtome.core.showing import drawn_by
+
 if TYPE_CHECKING:
     from microtome.circuit.graph import Graph as Graph
     from microtome.circuit.proof import Proof as Proof
@@ -43,6 +45,14 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
+
+drawn_by(
+    {
+        "certificate": "microtome.view.notebook:certificate_html",
+        "graph": "microtome.view.notebook:graph_html",
+        "proof": "microtome.view.notebook:proof_html",
+    }
+)
 
 
 def __getattr__(name: str) -> Any:

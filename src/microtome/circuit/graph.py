@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 from microtome.core.artefact import read_json, write_json, written_whole
 from microtome.core.errors import FormatError, WrongUse
 from microtome.core.need import need
+from microtome.core.showing import html_of
 
 FORMAT = 1
 Kind = Literal["embedding", "position", "unit", "head", "bias", "error", "logit"]
@@ -101,6 +102,9 @@ class Graph:
         found["summary"] = found.pop("summary_numbers")
         return _plain(found)
 
+    def _repr_html_(self) -> str:
+        return html_of("graph", self.to_dict())
+
     def save(self, path: str | Path) -> Path:
         """Writes the graph as JSON, whole or not at all."""
         return write_json(path, self.to_dict())
@@ -148,7 +152,7 @@ class Graph:
         """The graph as a networkx `DiGraph`, fields as attributes. Needs the extra `tables`."""
         made = need("networkx", extra="tables").DiGraph()
         made.add_nodes_from((node.id, asdict(node)) for node in self.nodes)
-        made.add_edges_from((edge.source, edge.target, {"weight": edge.weight}) for edge in self.edges)
+        made.add_edges_from((edge.source, edge.target, asdict(edge)) for edge in self.edges)
         return made
 
     def summary(self, top: int = 8) -> str:

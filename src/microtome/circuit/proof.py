@@ -6,6 +6,7 @@ from typing import Any
 
 from microtome.core.artefact import read_json, write_json
 from microtome.core.errors import FormatError
+from microtome.core.showing import html_of
 from microtome.evidence import Finding, Measurement, Quantity
 
 FORMAT = 1
@@ -80,6 +81,9 @@ class Proof:
             "dropped": self.dropped,
             "card": self.card,
         }
+
+    def _repr_html_(self) -> str:
+        return html_of("proof", self.to_dict())
 
     def save(self, path: str | Path) -> Path:
         """Writes the proof as JSON, whole or not at all."""

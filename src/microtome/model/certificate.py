@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from microtome.core.artefact import library_versions
 from microtome.core.errors import CheckFailed, FormatError
 from microtome.core.progress import working
+from microtome.core.showing import html_of
 from microtome.model.sources.cache import recall, remember
 from microtome.model.sources.identity import opening_key
 from microtome.model.sources.load import Loaded
@@ -106,6 +107,9 @@ class Certificate:
             "versions": self.versions,
             "rows": [asdict(row) for row in self.rows],
         }
+
+    def _repr_html_(self) -> str:
+        return html_of("certificate", self.to_dict())
 
     @classmethod
     def from_dict(cls, kept: dict[str, Any]) -> "Certificate":

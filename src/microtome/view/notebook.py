@@ -53,8 +53,8 @@ def proof_html(proof: Data) -> str:
         FormatError: the dictionary is no whole proof.
     """
     panel = proof_panel(proof)
-    head = f"{'Holds' if panel['holds'] else 'Not proven'}: {panel['words']}"
-    return paragraph(head, strong=True) + "".join(_curve(curve) for curve in panel["curves"])
+    mark = "✓" if panel["holds"] else "✕"
+    return paragraph(f"{mark} {panel['words']}", strong=True) + "".join(_curve(curve) for curve in panel["curves"])
 
 
 def _curve(curve: Data) -> str:

@@ -4,24 +4,28 @@ from html.parser import HTMLParser
 
 import pytest
 import sample_results as samples
+import torch
 
+import microtome as mt
 from microtome.core.errors import FormatError
+from microtome.model.measuring import measure
 from microtome.view.notebook import certificate_html, graph_html, proof_html
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 
 
 class Page(HTMLParser):
-    """Tags, and the text of each table row."""
+    """Tags, the names of their attributes, and the text of each table row."""
 
     def __init__(self, html: str):
         super().__init__()
-        self.tags, self.rows, self.text = [], [], ""
+        self.tags, self.attributes, self.rows, self.text = [], set(), [], ""
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -46,7 +50,7 @@ def test_a_graph_shows_its_most_influential_nodes():
 
 def test_a_proof_shows_both_curves_and_every_null():
     page = Page(proof_html(samples.proof(holds=False, n=40)))
-    assert page.text.startswith("Not proven: ")
+    assert page.text.startswith("✕ The units that change most keep as much")
     assert page.rows[0] == ["units", "faithfulness", "interval", "matched random null", "change null"]
     assert page.rows[4][:3] == ["3,000", "0.81", "0.75 to 0.86"]
     assert len(page.rows) == 2 * 5
@@ -85,3 +89,39 @@ def test_hostile_text_stays_text(fragment):
 def test_a_certificate_row_without_a_name_is_refused():
     with pytest.raises(FormatError, match=r"certificate\.rows\[0\]\.name"):
         certificate_html({"title": "x", "rows": [{"value": 1.0, "tolerance": None, "passed": True}]})
+
+
+@pytest.fixture(scope="module")
+def traced(tiny):
+    model = tiny("llama", torch.float32)
+    return model, mt.trace(model, [5, 6, 7, 8], [5, 9, 7, 8], target=3, against=4, max_nodes=16)
+
+
+def test_results_show_themselves_as_html_that_stands_alone(traced):
+    model, graph = traced
+    proof, certificate = mt.prove(model, graph, sizes=(5, 10), draws=3), measure(model)
+    for result, said in ((graph, "<6>"), (proof, proof.verdict.words), (certificate, "watched pass")):
+        page = Page(result._repr_html_())
+        assert said in page.text
+        assert len(page.rows) > 2
+        assert set(page.tags) <= {"p", "strong", "bdi", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+        assert page.attributes == {"style"}
+
+
+def test_a_graph_shows_what_it_holds(traced):
+    _, graph = traced
+    shown = [row[0] for row in Page(graph._repr_html_()).rows[1:]]
+    drawn = sorted((node for node in graph.nodes if node.kind == "unit"), key=lambda node: -node.influence)
+    assert [name for name in shown if "unit" in name] == [node.label for node in drawn][:12]
+
+
+def test_a_graph_as_tables_and_as_a_network_says_the_same(traced):
+    _, graph = traced
+    nodes, edges = graph.to_pandas()
+    network = graph.to_networkx()
+    assert list(nodes["id"]) == [node.id for node in graph.nodes] == list(network)
+    assert list(nodes["attribution"]) == [node.attribution for node in graph.nodes]
+    assert list(edges["weight"]) == [edge.weight for edge in graph.edges]
+    for edge in graph.edges:
+        assert network.edges[edge.source, edge.target]["weight"] == edge.weight
+        assert network.nodes[edge.source]["kind"] in ("embedding", "unit", "bias", "error")
