@@ -1,7 +1,6 @@
 """Sites: the named places of a model where a tensor can be captured or edited."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from microtome.core.errors import SiteNotFound, nearest
@@ -93,6 +92,10 @@ FOREIGN = (
 )
 
 
+MODULE = "module:"
+"""What the name of a site begins with where it is a path to a module, for its output."""
+
+
 @dataclass(frozen=True, order=True)
 class Site:
     """One place: a kind, and the layer where the kind has one in each."""
@@ -104,6 +107,11 @@ class Site:
     def __str__(self) -> str:
         return self.kind.name if self.layer is None else f"{self.kind.name}.{self.layer}"
 
+    @property
+    def module(self) -> str | None:
+        """The path of the module whose output this is; None for the sites of the table."""
+        return self.kind.name.removeprefix(MODULE) if self.kind.name.startswith(MODULE) else None
+
 
 def site(kind: str, layer: int | None = None) -> Site:
     """The site of a kind, at a layer where the kind is per layer."""
@@ -113,32 +121,84 @@ def site(kind: str, layer: int | None = None) -> Site:
     return Site((depth, row), BY_NAME[kind], layer)
 
 
-def all_sites(n_layers: int, kinds: Iterable[str]) -> list[Site]:
-    """Every site of a model with so many layers and these kinds, in forward order."""
-    found = []
-    for name in kinds:
-        layers = range(n_layers) if BY_NAME[name].per_layer else (None,)
-        found.extend(site(name, layer) for layer in layers)
-    return sorted(found, key=lambda one: one.order)
+def module_site(path: str, row: int = 0) -> Site:
+    """The site of a module's output: its first tensor, where it gives several."""
+    return Site((10**7, row), SiteKind(f"{MODULE}{path}", "b p …", False, "what the module gives"), None)
 
 
 _LAYERS = re.compile(r"^(?P<kind>[a-z_.]+?)\.(?P<layers>\*|-?\d+|\{[-\d,.\s]+\})$")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
-def select(pattern: str, n_layers: int, kinds: Iterable[str]) -> list[Site]:
-    """The sites that a pattern names: `resid.3`, `mlp.neurons.*`, `resid.{3,7,11}`, `resid.-1`.
+@dataclass(frozen=True)
+class Sites:
+    """The sites of one model.
 
-    Raises:
-        SiteNotFound: the kind, or a layer, does not exist in this model; the message lists near
-            matches, and the name used here when the pattern comes from another tool.
+    Attributes:
+        n_layers: how many layers have names; 0 where no family describes the network.
+        kinds: the rows of the table that it has.
+        modules: paths of its modules, each a site too.
     """
-    kinds = tuple(kinds)
-    if pattern in BY_NAME and not BY_NAME[pattern].per_layer and pattern in kinds:
-        return [site(pattern)]
-    match = _LAYERS.match(pattern)
-    if match is None or match["kind"] not in kinds or not BY_NAME[match["kind"]].per_layer:
-        raise _no_such_site(pattern, match["kind"] if match else pattern, kinds)
-    return [site(match["kind"], layer) for layer in _layers(match["layers"], n_layers, pattern)]
+
+    n_layers: int
+    kinds: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+
+    def every(self) -> list[Site]:
+        """Those of the table in forward order; module paths only where there is nothing better to name."""
+        found = []
+        for name in self.kinds:
+            layers = range(self.n_layers) if BY_NAME[name].per_layer else (None,)
+            found.extend(site(name, layer) for layer in layers)
+        paths = [] if self.n_layers else [module_site(path, row) for row, path in enumerate(self.modules)]
+        return sorted([*found, *paths], key=lambda one: one.order)
+
+    def patterns(self) -> list[str]:
+        """The same in few words: `resid.*`, `module:model.decoder.layers.*.fc1`."""
+        return list(dict.fromkeys(_NUMBER.sub("*", str(one)) for one in self.every()))
+
+    def select(self, pattern: str) -> list[Site]:
+        """The sites that a pattern names: `resid.3`, `mlp.neurons.*`, `resid.{3,7,11}`, `resid.-1`.
+
+        In a module path, `*` stands for one whole step and braces list several: `module:h.{3,7}.mlp`.
+
+        Raises:
+            SiteNotFound: the kind, a layer or a module does not exist in this model; the message lists
+                near matches, and the name used here when the pattern comes from another tool.
+        """
+        if pattern.startswith(MODULE):
+            return self._of_modules(pattern)
+        if pattern in BY_NAME and not BY_NAME[pattern].per_layer and pattern in self.kinds:
+            return [site(pattern)]
+        match = _LAYERS.match(pattern)
+        if match is None or match["kind"] not in self.kinds or not BY_NAME[match["kind"]].per_layer:
+            raise _no_such_site(pattern, match["kind"] if match else pattern, self)
+        return [site(match["kind"], layer) for layer in _layers(match["layers"], self.n_layers, pattern)]
+
+    def _of_modules(self, pattern: str) -> list[Site]:
+        found: dict[int, Site] = {}
+        for path in _expanded(pattern.removeprefix(MODULE)) or [""]:
+            steps = re.compile(re.escape(path).replace(r"\*", r"[^.]+"))
+            here = {row: module_site(one, row) for row, one in enumerate(self.modules) if steps.fullmatch(one)}
+            if not here:
+                known = {_NUMBER.sub("*", one) for one in self.modules} if "*" in path else self.modules
+                raise SiteNotFound(
+                    f"find the site {pattern!r}",
+                    found=f"no module {nearest(path, known)}",
+                    do="name a module that is called; `print(model.module)` shows them all",
+                )
+            found |= here
+        return [found[row] for row in sorted(found)]
+
+
+def _expanded(path: str) -> list[str]:
+    """A path with braces as the paths that it stands for, so that each can be missed."""
+    braces = _BRACES.search(path)
+    if braces is None:
+        return [path]
+    parts = [part.strip() for part in braces[1].split(",") if part.strip()]
+    return [one for part in parts for one in _expanded(path[: braces.start()] + part + path[braces.end() :])]
 
 
 def _layers(text: str, n_layers: int, pattern: str) -> list[int]:
@@ -155,23 +215,32 @@ def _layers(text: str, n_layers: int, pattern: str) -> list[int]:
     return sorted({layer % n_layers for layer in asked})
 
 
-def _no_such_site(pattern: str, kind: str, kinds: tuple[str, ...]) -> SiteNotFound:
-    if kind in BY_NAME and kind not in kinds:
+def _no_such_site(pattern: str, kind: str, sites: Sites) -> SiteNotFound:
+    what = f"find the site {pattern!r}"
+    if not sites.n_layers and kind not in sites.kinds and pattern not in sites.modules:
         return SiteNotFound(
-            f"find the site {pattern!r}",
+            what,
+            found=f"no family describes this network, so it has only {' and '.join([*sites.kinds, 'outputs of modules'])}",
+            do=f"write {MODULE}PATH, or give its layers names: docs/how-to/add-a-family.md",
+        )
+    if kind in BY_NAME and kind not in sites.kinds:
+        return SiteNotFound(
+            what,
             found=f"this model's family has no {kind!r} ({BY_NAME[kind].says})",
             do="choose among `model.sites()`",
         )
     if kind in BY_NAME:
         form = f"{kind}.3 or {kind}.*" if BY_NAME[kind].per_layer else f"{kind}, without a layer"
-        return SiteNotFound(f"find the site {pattern!r}", found=f"{kind!r} written {pattern!r}", do=f"write {form}")
-    if (here := foreign_name(pattern)) is not None:
+        return SiteNotFound(what, found=f"{kind!r} written {pattern!r}", do=f"write {form}")
+    if sites.n_layers and (here := foreign_name(pattern)) is not None:
         return SiteNotFound(
-            f"find the site {pattern!r}",
+            what,
             found="a name from another tool",
             do=f"here it is called {here}; docs/coming-from-other-tools.md maps the rest",
         )
-    return SiteNotFound(f"find the site {pattern!r}", found=nearest(kind, kinds), do="choose among `model.sites()`")
+    if pattern in sites.modules:
+        return SiteNotFound(what, found="the path of a module", do=f"write {MODULE}{pattern}")
+    return SiteNotFound(what, found=nearest(kind, sites.kinds), do="choose among `model.sites()`")
 
 
 def foreign_name(pattern: str) -> str | None:

@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from microtome.core.errors import NotSupported
 from microtome.core.sites import KINDS, Site
 from microtome.model.family import Family
+from microtome.model.network import Network
 from microtome.model.norms import Norm, measured
 
 Activation = Callable[[Tensor], Tensor]
@@ -184,11 +185,14 @@ def _experts(block: nn.Module, family: Family) -> nn.Module | None:
     return dict(block.get_submodule(parent).named_children()).get(name)
 
 
-class Anatomy:
-    """The parts of one opened module, found by its family's table."""
+class Anatomy(Network):
+    """A network whose parts have names, found by its family's table."""
+
+    module: PreTrainedModel
 
     def __init__(self, module: PreTrainedModel, family: Family):
-        self.module, self.family = module, family
+        super().__init__(module)
+        self.family = family
         self.config: PretrainedConfig = module.config.get_text_config()
         self.parallel = family.parallel(self.config)
         blocks = _blocks(module, family)
@@ -235,6 +239,11 @@ class Anatomy:
         """The cap on the final logits, or None."""
         key = self.family.softcap
         return None if key is None else getattr(self.config, key)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of decoder layers."""
+        return len(self.layers)
 
     @property
     def site_kinds(self) -> tuple[str, ...]:

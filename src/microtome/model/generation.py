@@ -41,7 +41,7 @@ def generated_ids(
 ) -> Tensor:
     """New ids of each row, `[b, new]`, padded on the right where a row ended early."""
     batch = model.batch(inputs, padding="left")
-    session = Session(model.anatomy, batch, (), edits)
+    session = Session(model.network, batch, (), edits)
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": sample, "use_cache": True}
     if not sample:
         options |= {"temperature": None, "top_p": None, "top_k": None}

@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
-from microtome.core.sites import Site, all_sites, select, site
+from microtome.core.sites import Site, Sites, site
 from microtome.model.anatomy import Anatomy, dtype_of
 from microtome.model.attention import NAME as WATCHED_ATTENTION
 from microtome.model.edits import Edit, Elsewhere
 from microtome.model.generation import generate
 from microtome.model.inputs import Batch, Side, to_batch
 from microtome.model.looks import LogitLens, Prediction, logit_lens, predict
+from microtome.model.network import Network
 from microtome.model.neutral import NEUTRAL
 from microtome.model.run import Run, aligned
 from microtome.model.session import Session, run_once
+from microtome.model.taps import named_parts
 
 if TYPE_CHECKING:
     from microtome.model.certificate import Certificate
@@ -35,30 +37,39 @@ class Model:
 
     Attributes:
         name: what it was opened as.
-        anatomy: its parts.
+        network: what runs; an `Anatomy` where a family describes it.
         tokenizer: its tokenizer, or None.
         fingerprint: of weights as loaded, config and tokenizer.
         certificate: the errors measured at opening, or None before they are.
     """
 
     def __init__(
-        self, module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, anatomy: Anatomy, *, name: str,
+        self, module: nn.Module, tokenizer: PreTrainedTokenizerBase | None, network: Network, *, name: str,
         fingerprint: str,
     ):  # fmt: skip
-        self.module, self.tokenizer, self.anatomy = module, tokenizer, anatomy
+        self.module, self.tokenizer, self.network = module, tokenizer, network
         self.name, self.fingerprint = name, fingerprint
         self.certificate: Certificate | None = None
         self._edits: tuple[Edit, ...] = ()
 
     @property
+    def anatomy(self) -> Anatomy:
+        """Its parts by name.
+
+        Raises:
+            NotSupported: no family describes the network; it runs, and its modules can be captured and edited.
+        """
+        return named_parts(self.network)
+
+    @property
     def n_layers(self) -> int:
-        """Number of decoder layers."""
-        return len(self.anatomy.layers)
+        """Number of decoder layers; 0 where no family describes the network."""
+        return self.network.n_layers
 
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return self.module.device
+        return next(self.module.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -75,16 +86,20 @@ class Model:
         }
 
     def __repr__(self) -> str:
-        size = self.anatomy.sizes
-        return (
-            f"Model({self.name!r}: {self.module.config.model_type}, {self.n_layers} layers, d={size.d}, "
-            f"{size.h} heads, {self.anatomy.layers[0].n_units} units a layer, {self.card['dtype']} on {self.device})"
-        )
+        if isinstance(self.network, Anatomy):
+            size, units = self.network.sizes, self.network.layers[0].n_units
+            parts = f"{self.n_layers} layers, d={size.d}, {size.h} heads, {units} units a layer"
+        else:
+            parts = f"no family, {len(self.network.modules)} modules"
+        return f"Model({self.name!r}: {self.network.kind}, {parts}, {self.card['dtype']} on {self.device})"
 
     def sites(self) -> list[str]:
-        """Every site that this model has, in forward order."""
-        found = all_sites(self.n_layers, self._kinds())
-        return [str(one) for one in found if self.anatomy.has(one)]
+        """Every site that this model has, in forward order.
+
+        Outputs of modules (`module:PATH`) are sites of every model; they are listed where no family gives
+        better names.
+        """
+        return [str(one) for one in self._table().every() if self.network.has(one)]
 
     def site(self, name: str) -> Site:
         """The one site that a name means.
@@ -101,11 +116,11 @@ class Model:
             )
         return found[0]
 
-    def _kinds(self) -> tuple[str, ...]:
-        kinds = self.anatomy.site_kinds
-        if self.module.config._attn_implementation == WATCHED_ATTENTION:
-            return kinds
-        return tuple(kind for kind in kinds if kind not in INSIDE_ATTENTION)
+    def _table(self) -> Sites:
+        kinds = self.network.site_kinds
+        if self.network.attention != WATCHED_ATTENTION:
+            kinds = tuple(kind for kind in kinds if kind not in INSIDE_ATTENTION)
+        return Sites(self.n_layers, kinds, tuple(self.network.modules))
 
     def batch(self, inputs: Any, *, padding: Side = "right") -> Batch:
         """Text, texts, ids or chat messages as padded ids on the model's device."""
@@ -161,17 +176,20 @@ class Model:
                 do='pass padding="left", so that every row ends at the last position',
             )
         wanted = self._select(capture)
-        inner = wanted if backward is None else tuple(dict.fromkeys((*wanted, site("embed"), site("logits"))))
+        ends = [] if backward is None else [*(kind for kind in ("embed",) if kind in self._table().kinds), "logits"]
+        inner = tuple(dict.fromkeys((*wanted, *self._select(ends))))
         session = Session(
-            self.anatomy,
+            self.network,
             batch,
             inner,
             self._resolved((*self._edits, *edits)),
             gradients=backward is not None,
             stop=True,
         )
-        run_once(self.anatomy, session, last_logits_only=last_logits_only)
+        run_once(session, last_logits_only=last_logits_only)
         session.check()
+        if last_logits_only and site("logits") in session.captured:  # not every network can leave the others out
+            session.captured[site("logits")] = session.captured[site("logits")][:, -1:]
         grads: dict[Site, Tensor] = {}
         metric = None
         if backward is not None:
@@ -200,7 +218,7 @@ class Model:
                 if one in found
             }
 
-        return Run(pack(session.captured), pack(grads), metric, batch, n_layers=self.n_layers, kinds=self._kinds())
+        return Run(pack(session.captured), pack(grads), metric, batch, self._table())
 
     def _select(self, patterns: Sequence[str]) -> tuple[Site, ...]:
         if isinstance(patterns, str):
@@ -210,13 +228,14 @@ class Model:
 
     def _sites(self, pattern: str) -> list[Site]:
         kind = pattern.rpartition(".")[0]
-        if kind in INSIDE_ATTENTION and kind not in self._kinds():
+        table = self._table()
+        if kind in INSIDE_ATTENTION and kind in self.network.site_kinds and kind not in table.kinds:
             raise NotSupported(
                 f"watch {pattern}",
-                found=f"the model was opened with attention={self.module.config._attn_implementation!r}",
+                found=f"the model was opened with attention={self.network.attention!r}",
                 do="open it without the attention argument: its own attention can be watched",
             )
-        return select(pattern, self.n_layers, self._kinds())
+        return table.select(pattern)
 
     @contextmanager
     def edit(self, *edits: Edit) -> Iterator["Model"]:

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from microtome.core.errors import NotSupported, nearest
 from microtome.core.progress import working
 from microtome.model import families as _families  # noqa: F401 - their files register themselves
 from microtome.model.anatomy import Anatomy
 from microtome.model.attention import register
 from microtome.model.family import FAMILIES
 from microtome.model.model import Model
+from microtome.model.network import Network
 from microtome.model.sources.identity import fingerprint
 from microtome.model.sources.load import load
 
@@ -31,8 +31,9 @@ def open(
 
     Args:
         source: a name (`smollm2`), a local Hugging Face folder, a `.gguf` file, a hub id, or a module in
-            memory with its tokenizer. A module in memory is switched to microtome's attention, which is
-            plain eager attention as long as nothing watches it.
+            memory with its tokenizer. It is switched to microtome's attention, which is plain eager
+            attention as long as nothing watches it. A network that no family describes keeps its own, and
+            has sites by module path alone.
         dtype: of the weights; None leaves them as they were saved.
         device: None takes the best there is: cuda, then mps, then cpu.
         attention: another attention of transformers, such as `sdpa` for long texts; then nothing inside
@@ -41,17 +42,14 @@ def open(
 
     Raises:
         ModelNotFound: nothing of that name, no file, no network.
-        NotSupported: an architecture that no family describes, or quantised weights.
+        NotSupported: quantised weights, or an encoder with a decoder.
     """
-    name = attention or register()
     with working(f"opening {source if isinstance(source, (str, Path)) else 'a module'}"):
-        loaded = load(source, dtype=dtype, device=device, attention=name)
-        module = loaded.module
-        if not isinstance(module, PreTrainedModel):
-            raise _unsupported(type(module).__name__)
-        if isinstance(source, tuple) and attention is None:
-            module.set_attn_implementation(name)
-        model = Model(module, loaded.tokenizer, anatomy_of(module), name=loaded.name, fingerprint=fingerprint(loaded))
+        loaded = load(source, dtype=dtype, device=device, attention=attention or "eager")
+        network = network_of(loaded.module)
+        if isinstance(network, Anatomy) and attention is None:
+            network.module.set_attn_implementation(register())
+        model = Model(loaded.module, loaded.tokenizer, network, name=loaded.name, fingerprint=fingerprint(loaded))
     if certify and attention is None:
         from microtome.model.certificate import certificate_of
 
@@ -59,25 +57,22 @@ def open(
     return model
 
 
+def network_of(module: nn.Module) -> Network:
+    """The module with its family's table laid over it, or alone where no family is called like its `model_type`."""
+    if isinstance(module, PreTrainedModel) and module.config.model_type in FAMILIES:
+        return anatomy_of(module)
+    return Network(module)
+
+
 def anatomy_of(module: PreTrainedModel) -> Anatomy:
-    """Lays the family's table over a module.
+    """Lays its family's table over a module.
 
     Raises:
-        NotSupported: no family is called like its `model_type`.
+        UnknownName: no family is called like its `model_type`.
+        NotSupported: the module lacks what the table names.
     """
-    kind = module.config.model_type
-    if kind not in FAMILIES:
-        raise _unsupported(kind)
-    anatomy = Anatomy(module, FAMILIES.get(kind))
+    anatomy = Anatomy(module, FAMILIES.get(module.config.model_type))
     if any(layer.experts is not None for layer in anatomy.layers):
         # The grouped kernels refuse float64 and differ from the plain loop in the last bits.
         module.set_experts_implementation("eager")
     return anatomy
-
-
-def _unsupported(kind: str) -> NotSupported:
-    return NotSupported(
-        f"open a model of type {kind!r}",
-        found=f"no family of that name: {nearest(kind, [entry.name for entry in FAMILIES])}",
-        do="add one file to model/families/: docs/how-to/add-a-family.md says how",
-    )

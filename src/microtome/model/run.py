@@ -7,20 +7,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from microtome.core.errors import SiteNotFound
-from microtome.core.sites import Site, select
+from microtome.core.sites import Site, Sites
 from microtome.model.inputs import Batch
 
 
 class Captured(Mapping[str, Tensor]):
     """Tensors by site name. Negative layers and misspelt names are understood as `model.run` does."""
 
-    def __init__(self, tensors: dict[str, Tensor], n_layers: int, kinds: tuple[str, ...], what: str):
-        self._tensors, self._n_layers, self._kinds, self._what = tensors, n_layers, kinds, what
+    def __init__(self, tensors: dict[str, Tensor], sites: Sites, what: str):
+        self._tensors, self._sites, self._what = tensors, sites, what
 
     def __getitem__(self, name: str) -> Tensor:
         if name in self._tensors:
             return self._tensors[name]
-        sites = [str(site) for site in select(name, self._n_layers, self._kinds)]
+        sites = [str(site) for site in self._sites.select(name)]
         if len(sites) == 1 and sites[0] in self._tensors:
             return self._tensors[sites[0]]
         held = ", ".join(list(self._tensors)[:6]) + (", …" if len(self._tensors) > 6 else "")
@@ -38,7 +38,7 @@ class Captured(Mapping[str, Tensor]):
 
     def stack(self, pattern: str) -> Float[Tensor, "l ..."]:
         """All layers of a pattern such as `mlp.neurons.*` in one tensor, layers first."""
-        return torch.stack([self[str(site)] for site in select(pattern, self._n_layers, self._kinds)])
+        return torch.stack([self[str(site)] for site in self._sites.select(pattern)])
 
 
 class Run(Captured):
@@ -51,11 +51,10 @@ class Run(Captured):
     """
 
     def __init__(
-        self, tensors: dict[str, Tensor], grads: dict[str, Tensor], metric: float | None, batch: Batch, *,
-        n_layers: int, kinds: tuple[str, ...],
-    ):  # fmt: skip
-        super().__init__(tensors, n_layers, kinds, "site")
-        self.grad = Captured(grads, n_layers, kinds, "gradient at")
+        self, tensors: dict[str, Tensor], grads: dict[str, Tensor], metric: float | None, batch: Batch, sites: Sites
+    ):
+        super().__init__(tensors, sites, "site")
+        self.grad = Captured(grads, sites, "gradient at")
         self.metric, self.batch = metric, batch
 
     @property

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from microtome.core.errors import EditTouchedNothing, SiteDidNotFire
+from microtome.core.errors import EditTouchedNothing, NotSupported, SiteDidNotFire, WrongUse
 from microtome.core.sites import Site
-from microtome.model.anatomy import Anatomy
 from microtome.model.attention import Watcher, watched
 from microtome.model.edits import Edit
 from microtome.model.inputs import Batch
+from microtome.model.network import Network, carried, carrying
 from microtome.model.placing import Chunk, apply
 from microtome.model.taps import Tap, tap
 
@@ -29,7 +29,7 @@ class Session:
     """Watches the passes inside its `with` block.
 
     Args:
-        anatomy: of the model.
+        network: of the model.
         batch: what will be run; positions of edits refer to it.
         wanted: sites to capture.
         edits: edits with the value of each of their sites, by site name.
@@ -39,7 +39,7 @@ class Session:
 
     def __init__(
         self,
-        anatomy: Anatomy,
+        network: Network,
         batch: Batch,
         wanted: tuple[Site, ...],
         edits: tuple[tuple[Edit, dict[Site, float | Tensor]], ...] = (),
@@ -47,8 +47,10 @@ class Session:
         gradients: bool = False,
         stop: bool = False,
     ):
-        self.anatomy, self.batch, self.gradients, self.stop = anatomy, batch, gradients, stop
+        self.network, self.batch, self.gradients, self.stop = network, batch, gradients, stop
         self.captured: dict[Site, Tensor] = {}
+        self._versions: dict[Site, int] = {}
+        self._met: set[Site] = set()
         self._wanted, self._edits = set(wanted), edits
         self._edits_at: dict[Site, list[int]] = defaultdict(list)
         for i, (_, values) in enumerate(edits):
@@ -62,9 +64,9 @@ class Session:
     @contextmanager
     def watching(self) -> Iterator["Session"]:
         """Installs the hooks; removes every one of them on leaving, however that happens."""
-        taps = {site: tap(site, self.anatomy, len(self.batch.lengths)) for site in self._touched()}
+        taps = {site: tap(site, self.network, self._computed) for site in self._touched()}
         with ExitStack() as stack:
-            root = self.anatomy.module.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
+            root = self.network.module.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
             stack.callback(root.remove)
             for one in taps.values():
                 if one.before is not None:
@@ -74,6 +76,10 @@ class Session:
                     stack.callback(self._hook(module, when, group))
             stack.enter_context(watched(self._watchers(taps)))
             yield self
+
+    def _computed(self) -> tuple[int, int]:
+        """Rows and positions of the call in progress."""
+        return len(self.batch.lengths), self.chunk.width
 
     def _touched(self) -> list[Site]:
         return sorted(self._wanted | set(self._edits_at), key=lambda site: site.order)
@@ -98,6 +104,7 @@ class Session:
         ids = kwargs.get("input_ids", args[0] if args else None)
         width = self.batch.ids.shape[1] if ids is None else ids.shape[1]
         self.chunk = Chunk(self.chunk.start + self.chunk.width, width)
+        self._met.clear()
 
     def _at_input(
         self, group: list[tuple[Site, Tap]], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -108,12 +115,15 @@ class Session:
         return args, {**kwargs, name: self._through(group, kwargs[name])}
 
     def _at_output(self, group: list[tuple[Site, Tap]], module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        if isinstance(output, Tensor):
-            return self._through(group, output)
-        if isinstance(output, tuple):
-            return (self._through(group, output[0]), *output[1:])
-        output.logits = self._through(group, output.logits)
-        return output
+        raw = carried(output)
+        if raw is None:
+            raise NotSupported(
+                f"watch {group[0][0]}",
+                found=f"it gives a {type(output).__name__}, in which there is no tensor",
+                do="watch a module inside it, or the one that reads it",
+            )
+        new = self._through(group, raw)
+        return output if new is raw else carrying(output, new)
 
     def _through(self, group: list[tuple[Site, Tap]], raw: Tensor) -> Tensor:
         for site, one in group:
@@ -129,6 +139,11 @@ class Session:
         """Edits, then captures, one site's tensor; the same object comes back where nothing was done."""
         self._unfired.discard(site)
         self._pending.discard(site)
+        if site in self._met:
+            return self._again(site, value)
+        self._met.add(site)
+        if site.module is not None:
+            self._check_shape(site, value)
         for i in self._edits_at.get(site, ()):
             edit, values = self._edits[i]
             edited = apply(edit, values[site], site, value, self.batch, self.chunk)
@@ -137,9 +152,29 @@ class Session:
                 value = edited
         if site in self._wanted:
             if self.gradients:
-                value = _node(value, fresh=site.kind.name == "embed")
-            self.captured[site] = value
+                value = _node(site, value)
+            self.captured[site], self._versions[site] = value, _version(value)
         return value
+
+    def _again(self, site: Site, value: Tensor) -> Tensor:
+        """A module that runs several times in one pass is seen at its first; an edit of it would be half done."""
+        if site not in self._edits_at:
+            return value
+        raise NotSupported(
+            f"edit at {site}",
+            found="the module runs several times in one pass",
+            do="edit a module inside or around it that runs once",
+        )
+
+    def _check_shape(self, site: Site, value: Tensor) -> None:
+        """Positions must be known where rows are padded, and where they are edited."""
+        if value.shape[:2] == self._computed() or not (self.batch.padded or site in self._edits_at):
+            return
+        raise WrongUse(
+            f"{'edit' if site in self._edits_at else 'watch'} {site}",
+            found=f"an output of shape {list(value.shape)}, while {self._computed()} rows and positions are computed",
+            do="take a module that gives [b, p, …] or [b·p, …]; without padding, any output can be captured",
+        )
 
     def check(self) -> None:
         """Raises for what stayed silent.
@@ -147,6 +182,7 @@ class Session:
         Raises:
             SiteDidNotFire: the pass never reached a site that was asked for.
             EditTouchedNothing: an edit changed no value anywhere.
+        NotSupported: the network wrote over what was captured.
         """
         if self._unfired:
             raise SiteDidNotFire(
@@ -154,6 +190,13 @@ class Session:
                 found="the forward pass never went through there",
                 do="run on a batch that reaches the site, or leave it out",
             )
+        for site, value in self.captured.items():
+            if _version(value) != self._versions[site]:
+                raise NotSupported(
+                    f"capture {site}",
+                    found="the network wrote other values over it, in place, later in the pass",
+                    do="make the module that writes in place a plain one, such as ReLU(inplace=False)",
+                )
         for (edit, values), changed in zip(self._edits, self._changed, strict=True):
             if not edit.may_be_empty and not bool(changed):
                 raise EditTouchedNothing(
@@ -163,9 +206,20 @@ class Session:
                 )
 
 
-def _node(value: Tensor, *, fresh: bool) -> Tensor:
+def _node(site: Site, value: Tensor) -> Tensor:
     """A tensor of its own in the graph, so that its gradient is that of its branch alone."""
-    return value.detach().requires_grad_() if fresh else value.view_as(value)
+    if not value.is_floating_point():
+        raise WrongUse(
+            f"take the gradient at {site}",
+            found=f"whole numbers ({str(value.dtype).removeprefix('torch.')})",
+            do="leave it out, or capture it without backward",
+        )
+    return value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
+
+
+def _version(value: Tensor) -> int:
+    """How often a tensor was written over; inference mode does not count."""
+    return 0 if value.is_inference() else value._version
 
 
 def _hold(module: nn.Module, keep: Callable[[tuple[Any, ...]], None]) -> Callable[[], None]:
@@ -182,17 +236,10 @@ def _grouped(taps: dict[Site, Tap]) -> dict[tuple[nn.Module, str], list[tuple[Si
     return groups
 
 
-def run_once(anatomy: Anatomy, session: Session, *, last_logits_only: bool = False) -> Any:
+def run_once(session: Session, *, last_logits_only: bool = False) -> Any:
     """Runs the module once under a session; None where the session ended the pass early."""
-    batch = session.batch
-    arguments: dict[str, Any] = {"input_ids": batch.ids, "use_cache": False}
-    if batch.padded:
-        arguments["attention_mask"] = batch.mask.long()
-        arguments["position_ids"] = (batch.mask.long().cumsum(1) - 1).clamp(min=0)
-    if last_logits_only:
-        arguments["logits_to_keep"] = 1
     with torch.set_grad_enabled(session.gradients), session.watching():
         try:
-            return anatomy.module(**arguments)
+            return session.network.call(session.batch, last_logits_only=last_logits_only)
         except Enough:
             return None

@@ -10,11 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from microtome.core.errors import SiteNotFound
+from microtome.core.errors import NotSupported, SiteNotFound
 from microtome.core.sites import Site
 from microtome.model.anatomy import Anatomy, Layer
+from microtome.model.network import Network
 
 When = Literal["input", "output", "attention"]
+Computed = Callable[[], tuple[int, int]]
+"""Rows and positions of the call in progress: all of a text, or one new token."""
 
 
 def _same(raw: Tensor) -> Tensor:
@@ -51,29 +54,57 @@ class Tap:
     before: tuple[nn.Module, Callable[[tuple[Any, ...]], None]] | None = None
 
 
-def tap(site: Site, anatomy: Anatomy, rows: int) -> Tap:
-    """The tap of a site, made anew for each run; `rows` is the batch size.
+def tap(site: Site, network: Network, computed: Computed) -> Tap:
+    """The tap of a site, made anew for each run.
 
     Raises:
         SiteNotFound: this layer lacks what others have (a dense layer among sparse ones, say).
+        NotSupported: a part by name, of a network that no family describes.
     """
     kind, layer = site.kind.name, site.layer
+    if site.module is not None:
+        return _of_module(network.modules[site.module], computed)
+    if kind == "logits":
+        return Tap(network.module, "output")
+    anatomy = named_parts(network)
     if layer is None:
         return _global(kind, anatomy)
     part = anatomy.layers[layer]
     if kind.startswith("mlp.") and part.experts is not None:
-        return _sparse(kind, site, part, rows)
+        return _sparse(kind, site, part, computed)
     return _of_layer(kind, part)
+
+
+def _of_module(module: nn.Module, computed: Computed) -> Tap:
+    """Positions are told by size: `[b, p, …]`, or `[b·p, …]` in networks that lay their rows end to end."""
+
+    def get(raw: Tensor) -> Tensor:
+        rows, width = computed()
+        flat = raw.shape[:2] != (rows, width) and raw.shape[:1] == (rows * width,)
+        return raw.unflatten(0, (rows, width)) if flat else raw
+
+    return Tap(module, "output", get, lambda raw, new: new.reshape(raw.shape))
+
+
+def named_parts(network: Network) -> Anatomy:
+    """The network's parts by name.
+
+    Raises:
+        NotSupported: no family describes it.
+    """
+    if isinstance(network, Anatomy):
+        return network
+    raise NotSupported(
+        f"find the layers, norms and weights of a network of type {network.kind!r}",
+        found="no family describes it: its modules run, but nothing says what each of them is",
+        do="capture and edit outputs of modules (`module:PATH`), or add a family: docs/how-to/add-a-family.md",
+    )
 
 
 def _global(kind: str, anatomy: Anatomy) -> Tap:
     if kind == "embed":
         return Tap(anatomy.layers[0].block, "input")
-    if kind == "resid.final":
-        return Tap(anatomy.final_norm_module, "input")
-    if kind == "norm.final":
-        return Tap(anatomy.final_norm_module, "output")
-    return Tap(anatomy.module, "output")
+    return Tap(anatomy.final_norm_module, "input" if kind == "resid.final" else "output")
 
 
 def _of_layer(kind: str, layer: Layer) -> Tap:
@@ -164,7 +195,7 @@ def _between(layer: Layer) -> Tap:
     )
 
 
-def _sparse(kind: str, site: Site, layer: Layer, rows: int) -> Tap:
+def _sparse(kind: str, site: Site, layer: Layer, computed: Computed) -> Tap:
     experts = layer.experts
     assert experts is not None
     if kind in ("mlp.in", "mlp.out"):
@@ -178,7 +209,7 @@ def _sparse(kind: str, site: Site, layer: Layer, rows: int) -> Tap:
     held = _Held()
 
     def get(out: Tensor) -> Tensor:
-        return routed_units(layer, *held.inputs[:3]).unflatten(0, (rows, -1))
+        return routed_units(layer, *held.inputs[:3]).unflatten(0, computed())
 
     def put(out: Tensor, new: Tensor) -> Tensor:
         # The difference alone is written, so that an unedited pass keeps its bits; its gradient is the

@@ -12,6 +12,7 @@ def in_float32(model: Model) -> Model:
     """The model itself where it is float32 or float64, else a copy in float32."""
     if model.dtype in (torch.float32, torch.float64):
         return model
-    module = copy.deepcopy(model.module).float()
-    anatomy = Anatomy(module, model.anatomy.family)
+    family = model.anatomy.family
+    module = copy.deepcopy(model.anatomy.module).float()
+    anatomy = Anatomy(module, family)
     return Model(module, model.tokenizer, anatomy, name=model.name, fingerprint=model.fingerprint)

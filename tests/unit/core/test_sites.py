@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microtome.core.errors import SiteNotFound
-from microtome.core.sites import BY_NAME, KINDS, all_sites, foreign_name, select, site
+from microtome.core.sites import BY_NAME, KINDS, Sites, foreign_name, site
 
 NAMES = tuple(kind.name for kind in KINDS)
 LAYERED = [kind.name for kind in KINDS if kind.per_layer]
@@ -14,41 +14,41 @@ DEPTHS = st.integers(1, 40)
 
 @given(n_layers=DEPTHS, data=st.data())
 def test_every_site_is_found_by_its_own_name(n_layers, data):
-    one = data.draw(st.sampled_from(all_sites(n_layers, NAMES)))
-    assert select(str(one), n_layers, NAMES) == [one]
+    one = data.draw(st.sampled_from(Sites(n_layers, NAMES).every()))
+    assert Sites(n_layers, NAMES).select(str(one)) == [one]
 
 
 @given(n_layers=DEPTHS, kind=st.sampled_from(LAYERED), data=st.data())
 def test_braces_select_their_layers_once_and_in_order(n_layers, kind, data):
     layers = data.draw(st.lists(st.integers(-n_layers, n_layers - 1), min_size=1, max_size=6))
-    found = select(f"{kind}.{{{', '.join(map(str, layers))}}}", n_layers, NAMES)
+    found = Sites(n_layers, NAMES).select(f"{kind}.{{{', '.join(map(str, layers))}}}")
     assert [one.layer for one in found] == sorted({layer % n_layers for layer in layers})
 
 
 @given(n_layers=DEPTHS, kind=st.sampled_from(LAYERED))
 def test_a_star_selects_every_layer(n_layers, kind):
-    assert [str(one) for one in select(f"{kind}.*", n_layers, NAMES)] == [f"{kind}.{i}" for i in range(n_layers)]
+    assert [str(one) for one in Sites(n_layers, NAMES).select(f"{kind}.*")] == [f"{kind}.{i}" for i in range(n_layers)]
 
 
 @given(n_layers=DEPTHS, kind=st.sampled_from(LAYERED), beyond=st.integers(0, 1000))
 def test_a_layer_that_is_not_there_is_refused_on_either_side(n_layers, kind, beyond):
     for layer in (n_layers + beyond, -n_layers - 1 - beyond):
         with pytest.raises(SiteNotFound, match=f"layers 0 to {n_layers - 1}"):
-            select(f"{kind}.{layer}", n_layers, NAMES)
+            Sites(n_layers, NAMES).select(f"{kind}.{layer}")
 
 
 @given(pattern=st.text(max_size=30))
 def test_any_text_selects_sites_or_is_refused_in_words(pattern):
     said = None
     try:
-        found = select(pattern, 4, NAMES)
+        found = Sites(4, NAMES).select(pattern)
     except SiteNotFound as error:
         found, said = [], error.what
     assert found or said == f"find the site {pattern!r}"
 
 
 def test_sites_stand_in_the_order_of_a_forward_pass():
-    names = [str(one) for one in all_sites(2, NAMES)]
+    names = [str(one) for one in Sites(2, NAMES).every()]
     assert names[:2] == ["embed", "resid.0"]
     assert names[-3:] == ["resid.final", "norm.final", "logits"]
     assert names.index("mlp.out.0") < names.index("resid.1") < names.index("attn.in.1") < names.index("mlp.out.1")
@@ -71,7 +71,7 @@ def test_sites_stand_in_the_order_of_a_forward_pass():
 def test_a_refusal_says_what_to_write(pattern, message):
     parallel = tuple(name for name in NAMES if name != "resid_mid")
     with pytest.raises(SiteNotFound) as raised:
-        select(pattern, 4, parallel)
+        Sites(4, parallel).select(pattern)
     assert f"find the site {pattern!r}\n{message}" in str(raised.value)
 
 
@@ -102,6 +102,6 @@ def test_names_of_other_tools_are_known(theirs, ours):
     assert foreign_name(theirs) == ours
 
 
-@given(st.sampled_from(all_sites(3, NAMES)))
+@given(st.sampled_from(Sites(3, NAMES).every()))
 def test_our_own_names_are_no_foreign_ones(one):
     assert foreign_name(str(one)) is None
