@@ -4,11 +4,17 @@ import os
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from microtome.core.errors import ModelNotFound
 from microtome.model.model import Model
 from microtome.model.opening import open
 from tiny_models import tiny_model
+
+
+def pytest_configure() -> None:
+    """One thread a process: small tensors gain nothing from more, and threads that wait slow their neighbours."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
