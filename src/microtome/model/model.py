@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, Sites, site
@@ -328,11 +328,22 @@ class Model:
         Returns:
             the new text of each row.
         """
+        if not self.network.generates:
+            raise self._lacking("generate", "no way to generate")
         return generate(self, self._resolved(self._edits), inputs, max_new_tokens, sample=sample, seed=seed)
 
     def predict(self, inputs: Any, *, top: int = 10) -> Prediction:
         """The most probable next tokens of one input."""
+        if isinstance(self.module, PreTrainedModel) and not self.network.generates:
+            raise self._lacking("predict the next token", "no logits of a next token")
         return predict(self, inputs, top)
+
+    def _lacking(self, what: str, lacks: str) -> NotSupported:
+        return NotSupported(
+            f"{what} with {self.name!r}",
+            found=f"a {type(self.module).__name__}, which has {lacks}",
+            do="open a causal language model of transformers, or capture what this one gives with `model.run`",
+        )
 
     def logit_lens(self, inputs: Any) -> LogitLens:
         """What the unembedding reads from the stream entering each layer, at every position."""

@@ -28,7 +28,7 @@ class Network:
     @property
     def attention(self) -> str:
         """The name of the attention that it runs with."""
-        return str(self.module.config._attn_implementation) if isinstance(self.module, PreTrainedModel) else "its own"
+        return str(self.module.config._attn_implementation) if isinstance(self.module, PreTrainedModel) else "unnamed"
 
     @cached_property
     def modules(self) -> dict[str, nn.Module]:
