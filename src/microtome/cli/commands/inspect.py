@@ -10,7 +10,10 @@ from microtome.cli.saying import give, say
 from microtome.core.errors import CheckFailed
 
 
-@main.command(epilog="Example: microtome inspect smollm2")
+@main.command(
+    short_help="Show what a model is, and how exactly it can be looked into.",
+    epilog="Example: microtome inspect smollm2",
+)
 def inspect(
     model: Annotated[str, typer.Argument(help="A name, a folder, a .gguf file or a hub id.")],
     as_json: AsJson = False,
@@ -19,10 +22,10 @@ def inspect(
 
     Leaves with 4 where a check failed.
     """
+    import microtome as mt
     from microtome.core.sites import KINDS
-    from microtome.model.opening import open
 
-    opened = open(model)
+    opened = mt.open(model)
     certificate = opened.certificate
     if certificate is None:
         raise CheckFailed(f"inspect {model!r}", found="a model opened without its certificate", do="open it again")
