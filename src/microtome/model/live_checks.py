@@ -14,6 +14,7 @@ from microtome.model.certificate import Check, judged, unjudged
 from microtome.model.edits import scale
 from microtome.model.model import Model
 from microtome.model.network import carried
+from microtome.model.sources.quiet import quiet
 
 SAME_FUNCTION = {torch.float64: 1e-5, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.03}
 """Largest relative difference between two orders of the same arithmetic. In float64 it is transformers'
@@ -72,7 +73,8 @@ def against_sdpa(model: Model, ids: Ids, expected: Tensor) -> Check:
         return unjudged(name, f"{type(module).__name__} has no sdpa attention to compare with")
     before = str(module.config._attn_implementation)
     try:
-        module.set_attn_implementation("sdpa")
+        with quiet():
+            module.set_attn_implementation("sdpa")
         if model.network.attention != "sdpa":
             return unjudged(name, f"{type(module).__name__} does not change its attention once it is loaded")
         found = untouched_logits(model, ids)

@@ -101,6 +101,10 @@ class Model:
         """
         return [str(one) for one in self._table().every() if self.network.has(one)]
 
+    def patterns(self) -> list[str]:
+        """The same in few words: `resid.*`, `module:model.decoder.layers.*.fc1`."""
+        return self._table().patterns()
+
     def site(self, name: str) -> Site:
         """The one site that a name means.
 
