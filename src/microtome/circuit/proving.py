@@ -118,7 +118,16 @@ def _score_graph(model: Model, graph: Graph, plan: Plan) -> PromptScores:
     target = Target(graph.target_ids, graph.target, graph.against_ids, graph.against, graph.target_position)
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
     rule = str(graph.card["config"].get("rule", plan.settings.rule))
-    return _score(model, list(graph.ids), other, target, rule, plan)
+    scores = _score(model, list(graph.ids), other, target, rule, plan)
+    if scores.span <= 0:
+        sides = " over ".join(repr(" or ".join(side)) for side in (graph.target, graph.against or ("the mean logit",)))
+        raise WrongUse(
+            f"prove that {sides} comes from the units of {graph.prompt!r}",
+            found=f"a target that does not fall when all units take their counterfactual values ({scores.clean:+.2f} "
+            f"before, {scores.empty:+.2f} after): there is nothing to keep",
+            do="name a target that the prompt supports more than its counterfactual does",
+        )
+    return scores
 
 
 def _score(

@@ -23,18 +23,14 @@ def inspect(
     Leaves with 4 where a check failed.
     """
     import microtome as mt
-    from microtome.core.sites import KINDS
 
     opened = mt.open(model)
     certificate = opened.certificate
     if certificate is None:
         raise CheckFailed(f"inspect {model!r}", found="a model opened without its certificate", do="open it again")
-    names = set(opened.sites())
     if as_json:
         shown = certificate.to_dict()
         give({"model": opened.card, "n_layers": opened.n_layers, "sites": opened.sites(), "certificate": shown})
     else:
-        layers = [kind.name for kind in KINDS if f"{kind.name}.0" in names]
-        others = [kind.name for kind in KINDS if kind.name in names]
-        say(f"{opened}\nsites in each layer: {' '.join(layers)}\nother sites: {' '.join(others)}\n\n{certificate}")
+        say(f"{opened}\nsites: {' '.join(opened.patterns())}\n\n{certificate}")
     certificate.require()

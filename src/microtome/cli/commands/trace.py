@@ -42,10 +42,13 @@ def trace(
 
     opened = mt.open(model)
     traced = mt.trace(opened, prompt, counterfactual, target, against, basis, nodes)
-    proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
-    say("\n\n".join(result.summary() for result in (traced, proof) if result is not None), as_json=as_json)
+    say(traced.summary(), as_json=as_json)
     if graph is not None:
         traced.save(graph)
+    proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+    if proof is not None:
+        say(f"\n{proof.summary()}", as_json=as_json)
+    if graph is not None:
         say(f"graph: {graph}", as_json=as_json)
     if out is not None:
         say(f"report: {mt.report(traced, proof, out)}", as_json=as_json)
