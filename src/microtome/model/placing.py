@@ -213,6 +213,8 @@ def _operated(edit: Edit, value: float | Tensor, site: Site, x: Tensor) -> Tenso
 
 
 def _check_units(edit: Edit, site: Site, x: Tensor) -> None:
+    if edit.units is not None and x.ndim < 3:
+        raise SiteNotFound(f"edit: {edit}", found=f"one number a position at {site}", do="leave `units` out")
     width = x.shape[2] if edit.units is not None else 0
     for unit in edit.units or ():
         if not -width <= unit < width:
