@@ -160,11 +160,13 @@ def ablate(site: str, *, to: Aim = "zero", source: Any = None, **places: Unpack[
 
 
 def _edit(
-    kind: Kind, site: str, value: Value, *,
-    positions: Positions = None, units: Units = None, where: Tensor | None = None, may_be_empty: bool = False,
+    kind: Kind, site: str, value: Any, *,
+    positions: Any = None, units: Any = None, where: Tensor | None = None, may_be_empty: bool = False,
 ) -> Edit:  # fmt: skip
+    """The edit, if what was given means one: it comes from people, so it may be anything."""
     what = f"{kind} at {site}"
-    if not isinstance(value, int | float | np.number | Tensor | Mapping | Elsewhere):
+    value = value.item() if isinstance(value, np.number) else value
+    if not isinstance(value, int | float | Tensor | Mapping | Elsewhere):
         raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
     if where is not None and not (positions is None and units is None):
         raise WrongUse(
@@ -178,7 +180,7 @@ def _edit(
     return Edit(site, kind, value, named, _many(units, what, "units"), where, may_be_empty)
 
 
-def _many(asked: Units, what: str, name: str) -> tuple[int, ...] | None:
+def _many(asked: Any, what: str, name: str) -> tuple[int, ...] | None:
     if asked is None:
         return None
     plain = asked.tolist() if isinstance(asked, Tensor | np.ndarray | np.generic) else asked

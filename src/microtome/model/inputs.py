@@ -77,7 +77,11 @@ class Batch:
         return x.gather(1, index.reshape(index.shape + (1,) * (x.ndim - 2)).expand(x.shape))
 
     def place(self, row: int, position: int) -> int:
-        """Where a real token's position stands in `ids`; negative ones count from the row's end.
+        """The column of `ids` where a token stands; arguments and errors as for `token`."""
+        return self.offsets[row] + self.token(row, position)
+
+    def token(self, row: int, position: int) -> int:
+        """A position as a count of real tokens from the row's start; negative ones count from its end.
 
         Raises:
             SiteNotFound: the row has no such token.
@@ -89,7 +93,7 @@ class Batch:
                 found=f"row {row} of the batch has {length} tokens",
                 do=f"name one of 0 to {length - 1}, or -1 to -{length} from the end",
             )
-        return self.offsets[row] + position % length
+        return position % length
 
 
 def to_batch(

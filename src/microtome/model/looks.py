@@ -151,7 +151,7 @@ def direct_attribution(
     """See `Model.direct_attribution`."""
     batch = _one(model, inputs, "attribute a logit directly")
     ids = token_id(model, target), None if against is None else token_id(model, against)
-    place = batch.place(0, position)
+    place = batch.token(0, position)
     run = model.run(batch, capture=["embed", "attn.heads.*", "attn.out.*", "mlp.out.*", "resid.final"])
     direction, bias = _direction(model, *ids)
     norm = model.anatomy.final_norm
