@@ -65,7 +65,7 @@ def through_gates(frozen: Frozen, target: Target) -> Gradients:
         units.append(of_units)
         through_mlp = layer.pull_units(of_units)
         below = g if layer.layer.parallel else g + through_mlp
-        through_attention = layer.pull_attention(below[:, None])[:, 0]
+        through_attention = layer.pull_attention(below[None])[0]
         g = g + through_mlp + through_attention
     return Gradients(units[::-1], g)
 

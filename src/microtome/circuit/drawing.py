@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from microtome.circuit.edges import row_vectors
+from microtome.circuit.edges import read_vectors, written
 from microtome.circuit.graph import FORMAT, Edge, Graph, Node
 from microtome.circuit.influence import Kept, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
@@ -27,17 +27,15 @@ EDGES_WITH_HEADS = 500
 def draw(traced: "Traced", basis: str, config: "TraceConfig") -> Graph:
     """Prunes by influence and names what is left."""
     matrix = traced.matrix
-    linear = matrix.linear.double().cpu().numpy()
-    n, sources = len(traced.chosen), linear.shape[1]
-    rest = torch.stack([matrix.remainder, matrix.nonlinear], 1).double().cpu().numpy()
+    n, sources = len(traced.chosen), matrix.linear.shape[1]
     logit = sources + 2
-    full = np.concatenate([linear, rest, np.zeros((n + 1, 1))], 1)
+    full = np.pad(matrix.terms.cpu().numpy(), ((0, 0), (0, 1)))
     rows = np.array([*range(n), logit])
     start = np.zeros(logit + 1)
     start[logit] = 1.0
     share = shares(full)
     always = np.zeros(logit + 1, bool)
-    always[n : n + matrix.embed.shape[1]] = True
+    always[n : n + matrix.embeddings] = True
     always[logit] = True
     never = np.zeros(logit + 1, bool)
     never[sources:logit] = True
@@ -50,16 +48,15 @@ def draw(traced: "Traced", basis: str, config: "TraceConfig") -> Graph:
 
 def _strongest_edges(full: np.ndarray, edges: np.ndarray, most: int) -> np.ndarray:
     """The largest of the kept edges, so that a page stays readable."""
-    weights = np.abs(full) * edges
-    if int(edges.sum()) <= most:
+    weights = np.abs(full[edges])
+    if len(weights) <= most:
         return edges
-    bound = np.partition(weights.ravel(), -most)[-most]
-    return edges & (weights >= bound)
+    return edges & (np.abs(full) >= np.partition(weights, -most)[-most])
 
 
 def _nodes(traced: "Traced", full: np.ndarray, kept: Kept, carried: np.ndarray) -> dict[int, Node]:
     """Drawn nodes by column; what their pruned sources gave is folded into their remainders."""
-    n, p = len(traced.chosen), traced.matrix.embed.shape[1]
+    n, p = len(traced.chosen), traced.matrix.embeddings
     sources = full.shape[1] - 3
     found: dict[int, Node] = {}
     for column in np.flatnonzero(kept.nodes).tolist():
@@ -120,7 +117,7 @@ def _token(traced: "Traced", position: int) -> Node:
 
 
 def _constant(traced: "Traced", index: int) -> Node:
-    places = traced.matrix.places.shape[1]
+    places = traced.matrix.learned
     if index < places:
         return _node(id=f"position.{index}", kind="position", position=index, label=f"position {index}", value=1.0)
     layer = index - places
@@ -186,7 +183,7 @@ def _writes(traced: "Traced", columns: Tensor) -> Tensor:
 
 
 def _edges(traced: "Traced", full: np.ndarray, kept: Kept, nodes: dict[int, Node]) -> tuple[Edge, ...]:
-    n, p = len(traced.chosen), traced.matrix.embed.shape[1]
+    n, p = len(traced.chosen), traced.matrix.embeddings
     drawn = [(t, s) for t, s in np.argwhere(kept.edges).tolist() if s in nodes]
     ids = {t: nodes[t].id if t < n else "logit" for t, _ in drawn}
     drawn.sort(key=lambda pair: -abs(full[pair]))
@@ -204,35 +201,14 @@ def _edges(traced: "Traced", full: np.ndarray, kept: Kept, nodes: dict[int, Node
 
 
 def _heads(traced: "Traced", pairs: list[tuple[int, int]]) -> list[Tensor]:
-    """Head loadings of edges from units and embeddings, `[l, h]` each."""
+    """Head loadings of edges (row, column) from units and embeddings, `[l, h]` each."""
     if not pairs:
         return []
-    n, chosen, flow = len(traced.chosen), traced.chosen, traced.flow
-    clean = traced.question.clean
-    rows = row_vectors(clean, traced.question.target, chosen, traced.basis)
-    writes, layers, positions = [], [], []
-    for _, s in pairs:
-        if s < n:
-            layer, position, unit = chosen.layers[s], chosen.positions[s], chosen.units[s]
-            one = traced.basis.write(clean.layers[int(layer)], position[None], unit[None])[0]
-            writes.append(one * flow.neurons[int(layer)][position, unit])
-            layers.append(int(layer))
-            positions.append(int(position))
-        else:
-            writes.append(flow.embed[s - n])
-            layers.append(-1)
-            positions.append(s - n)
-    index = torch.tensor([(t, i) for i, (t, _) in enumerate(pairs)])
-    return list(
-        head_loadings(
-            LinearOperator(clean, flow.start),
-            rows,
-            index,
-            torch.tensor(layers),
-            torch.tensor(positions),
-            torch.stack(writes),
-        )
-    )
+    clean, flow, chosen = traced.question.clean, traced.flow, traced.chosen
+    readers = read_vectors(clean, traced.question.target, chosen, traced.basis)
+    rows, columns = torch.tensor(pairs, device=chosen.layers.device).T
+    sources = written(clean, flow, chosen, traced.basis).take(columns)
+    return list(head_loadings(LinearOperator(clean, flow.start), readers, sources, rows))
 
 
 def _assemble(
@@ -294,8 +270,8 @@ def _text(question: Any) -> str:
 def _names(traced: "Traced") -> tuple[list[str], list[str]]:
     n, matrix = len(traced.chosen), traced.matrix
     units = [_unit(traced, i).id for i in range(n)]
-    embeds = [f"embedding.{i}" for i in range(matrix.embed.shape[1])]
-    places = [f"position.{i}" for i in range(matrix.places.shape[1])]
+    embeds = [f"embedding.{i}" for i in range(matrix.embeddings)]
+    places = [f"position.{i}" for i in range(matrix.learned)]
     biases = [f"bias.{i}" for i in range(matrix.bias.shape[1])]
     return [*units, "logit"], [*units, *embeds, *places, *biases]
 
