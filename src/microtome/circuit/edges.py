@@ -6,7 +6,6 @@ positions and biases, plus the remainder (what units that were not chosen wrote)
 own, so that the sum is a test.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from microtome.circuit.basis import Basis
 from microtome.circuit.change import Change
-from microtome.circuit.operator import LinearOperator, Moment, Place, Placed, Separately
+from microtome.circuit.operator import LinearOperator, Place, Placed, Separately, Writer
 from microtome.circuit.target import Target
 from microtome.core.progress import track
 from microtome.model.frozen import Frozen
@@ -129,11 +128,8 @@ def direct_edges(frozen: Frozen, flow: Change, target: Target, chosen: Chosen, b
     carrying = (sources.positions >= flow.start).nonzero()[:, 0]
     for part in track(list(sources.take(carrying).chunks(frozen.n_positions - flow.start, upwards=True)), "edges"):
         columns = carrying[part]
-        for moment in operator.up(Separately(sources.take(columns))):
-            _meet(matrix.terms, columns[: moment.alive], moment, readers, reading)
-    columns = torch.arange(len(sources), matrix.terms.shape[1], device=carrying.device)
-    for moment in operator.up(together):
-        _meet(matrix.terms, columns, moment, readers, reading)
+        matrix.terms[:, columns] += _arriving(operator, Separately(sources.take(columns)), readers, reading)
+    matrix.terms[:, -together.n :] += _arriving(operator, together, readers, reading)
     return matrix
 
 
@@ -213,18 +209,18 @@ Reading = dict[int, list[tuple[int, Int[Tensor, "_"]]]]
 
 def _by_place(readers: Placed) -> Reading:
     """Which rows read at each layer, position by position."""
-    found: Reading = defaultdict(list)
+    found: Reading = {}
     for layer, position in torch.stack([readers.layers, readers.positions], 1).unique(dim=0).tolist():
         here = (readers.layers == layer) & (readers.positions == position)
-        found[layer].append((position, here.nonzero()[:, 0]))
+        found.setdefault(layer, []).append((position, here.nonzero()[:, 0]))
     return found
 
 
-def _meet(
-    terms: Float[Tensor, "t c"], columns: Int[Tensor, "k"], moment: Moment, readers: Placed, reading: Reading
-) -> None:
-    """Contracts what has arrived at a layer with the read vectors there."""
-    for position, rows in reading[moment.layer]:
-        if position >= moment.start and len(columns):
-            arrived = moment.x[:, position - moment.start]
-            terms[rows[:, None], columns] += readers.vectors[rows] @ arrived.T
+def _arriving(operator: LinearOperator, writer: Writer, readers: Placed, reading: Reading) -> Float[Tensor, "t n"]:
+    """What of each stream that is carried up arrives at each reader."""
+    met = readers.vectors.new_zeros(len(readers), writer.n)
+    for moment in operator.up(writer):
+        for position, rows in reading.get(moment.layer, ()):
+            if position >= moment.start:
+                met[rows, : moment.alive] = readers.vectors[rows] @ moment.x[:, position - moment.start].T
+    return met
