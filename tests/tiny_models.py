@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 
 from microtome.model.attention import register
 from microtome.model.model import Model
-from microtome.model.opening import anatomy_of
+from microtome.model.opening import anatomy_of, network_of
 
 COMMON: dict[str, Any] = {
     "vocab_size": 97,
@@ -68,3 +68,33 @@ def tiny_model(family: str, dtype: torch.dtype = torch.float64, seed: int = 0, *
     """The same, opened; without a tokenizer."""
     module = tiny_module(family, dtype, seed, **changes)
     return Model(module, None, anatomy_of(module), name=f"tiny {family}", fingerprint="0" * 16)
+
+
+# Networks that no family describes: what opens them, their sizes, and a pattern of modules in every layer.
+BERT: dict[str, Any] = {"num_hidden_layers": 3, "intermediate_size": 40}
+UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "opt": (AutoModelForCausalLM, {"ffn_dim": 40, "word_embed_proj_dim": 24}, "model.decoder.layers.*.fc1"),
+    "bloom": (AutoModelForCausalLM, {"n_layer": 3, "n_head": 4}, "transformer.h.*.mlp.dense_h_to_4h"),
+    "falcon": (AutoModelForCausalLM, {"alibi": False}, "transformer.h.*.mlp"),
+    "gpt_oss": (
+        AutoModelForCausalLM,
+        {"num_local_experts": 3, "num_experts_per_tok": 2, "head_dim": 8},
+        "model.layers.*.mlp",
+    ),
+    "bert": (AutoModelForMaskedLM, BERT, "bert.encoder.layer.*.intermediate"),
+    "albert": (AutoModelForMaskedLM, BERT | {"embedding_size": 16}, "albert.encoder"),
+}
+
+
+def unknown_module(kind: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """A random network of a kind that no family describes, as transformers makes it."""
+    make, sizes, _ = UNKNOWN[kind]
+    config = AutoConfig.for_model(kind, **{**COMMON, "tie_word_embeddings": False, **sizes})
+    torch.manual_seed(0)
+    return make.from_config(config, attn_implementation="eager").to(dtype).eval().requires_grad_(False)
+
+
+def unknown_model(kind: str, dtype: torch.dtype = torch.float32) -> Model:
+    """The same, opened; without a tokenizer."""
+    module = unknown_module(kind, dtype)
+    return Model(module, None, network_of(module), name=f"tiny {kind}", fingerprint="0" * 16)

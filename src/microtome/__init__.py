@@ -11,6 +11,7 @@ mt.report(graph, proof, "france.html")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from microtome.core.progress import working
 from microtome.core.showing import drawn_by
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def __getattr__(name: str) -> Any:
     """Imports a name's home when it is first asked for, so that `import microtome` stays quick."""
     if name not in _HOMES:
         raise AttributeError(f"module 'microtome' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    with working("importing torch and transformers"):
+        value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from microtome.circuit.nodesets import Rankings
 from microtome.circuit.target import Target
+from microtome.core.progress import track
 from microtome.model import edits
 from microtome.model.model import Model
 
@@ -55,7 +56,7 @@ def score_prompt(
     differs = ranked.differs
     values = patched(model, ids, other, target, torch.stack([torch.zeros_like(differs), differs]))
     kept, removed = [], []
-    for size in sizes:
+    for size in track(sizes, "testing sets of units"):
         sets = ranked.sets(size)
         kept.append(patched(model, ids, other, target, ~sets & differs))
         removed.append(patched(model, ids, other, target, sets))

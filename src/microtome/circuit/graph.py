@@ -117,14 +117,15 @@ class Graph:
             FormatError: it is no graph, or of a newer format.
         """
         found = read_json(path, kind="graph")
-        lacking = sorted(KEYS - found.keys())
-        if lacking or found["card"].get("format", FORMAT + 1) > FORMAT:
-            raise FormatError(
-                f"read the graph {path}",
-                found=f"no {', '.join(lacking)}" if lacking else f"format {found['card'].get('format')}",
-                do="give a file that this version's `trace` wrote",
-            )
-        return _graph(found)
+        what, do = f"read the graph {path}", "give a file that this version's `trace` wrote"
+        if lacking := sorted(KEYS - found.keys()):
+            raise FormatError(what, found=f"no {', '.join(lacking)}", do=do)
+        try:
+            if found["card"]["format"] > FORMAT:
+                raise FormatError(what, found=f"format {found['card']['format']}", do=do)
+            return _graph(found)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise FormatError(what, found=f"no whole graph ({error})", do=do) from error
 
     def save_matrix(self, path: str | Path) -> Path:
         """Writes all direct edges before pruning as safetensors, node ids in its metadata.

@@ -97,16 +97,16 @@ class Proof:
             FormatError: it is no proof.
         """
         found = read_json(path, kind="proof")
-        lacking = sorted({"sizes", "faithfulness", "completeness", "verdict", "card"} - found.keys())
-        if lacking:
-            raise FormatError(f"read the proof {path}", found=f"no {', '.join(lacking)}", do="prove again")
-        return cls(
-            sizes=tuple(found["sizes"]),
-            faithfulness=tuple(map(Measurement.from_dict, found["faithfulness"])),
-            completeness=tuple(map(Measurement.from_dict, found["completeness"])),
-            verdict=Verdict(**found["verdict"]),
-            **{name: found[name] for name in ("areas", "n", "n_differing", "differing_share", "dropped", "card")},
-        )
+        try:
+            return cls(
+                sizes=tuple(found["sizes"]),
+                faithfulness=tuple(map(Measurement.from_dict, found["faithfulness"])),
+                completeness=tuple(map(Measurement.from_dict, found["completeness"])),
+                verdict=Verdict(**found["verdict"]),
+                **{name: found[name] for name in ("areas", "n", "n_differing", "differing_share", "dropped", "card")},
+            )
+        except (TypeError, KeyError) as error:
+            raise FormatError(f"read the proof {path}", found=f"no whole proof ({error})", do="prove again") from error
 
     def summary(self) -> str:
         """A short text for people: the verdict first, then the curves."""

@@ -87,7 +87,7 @@ def prove(
         config: further settings.
 
     Raises:
-        WrongUse: no sizes, no draws, or no prompt that the model gets right.
+        WrongUse: no sizes, no draws, a graph of another model, or no prompt that the model gets right.
     """
     settings = config or ProofConfig()
     sizes = tuple(sorted(dict.fromkeys(sizes)))
@@ -95,17 +95,39 @@ def prove(
         raise WrongUse("prove", found=f"sizes {sizes} and {draws} draws", do="give sizes from 1 up and at least 1 draw")
     wide, plan = in_float32(model), Plan(sizes, draws, seed, settings)
     if isinstance(claim, Graph):
+        require_same_model(model, claim)
         scores = [_score_graph(wide, claim, plan)]
         return _weigh(model, claim.prompt, scores, {}, plan, level="prompt")
     scores, dropped = _score_task(wide, claim, plan)
     return _weigh(model, f"task {claim.name}", scores, dropped, plan, level="task")
 
 
+def require_same_model(model: Model, graph: Graph) -> None:
+    """Raises WrongUse where a graph was traced in other weights: its tokens and units mean nothing here."""
+    traced = graph.card["model"]
+    if traced["fingerprint"] != model.fingerprint:
+        raise WrongUse(
+            f"prove the graph of {graph.prompt!r} on the model {model.name!r}",
+            found=f"a graph traced in {traced['name']!r}, whose weights have another fingerprint "
+            f"({traced['fingerprint']}, here {model.fingerprint})",
+            do=f"open {traced['name']!r}, or trace the prompt in {model.name!r}",
+        )
+
+
 def _score_graph(model: Model, graph: Graph, plan: Plan) -> PromptScores:
     target = Target(graph.target_ids, graph.target, graph.against_ids, graph.against, graph.target_position)
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
     rule = str(graph.card["config"].get("rule", plan.settings.rule))
-    return _score(model, list(graph.ids), other, target, rule, plan)
+    scores = _score(model, list(graph.ids), other, target, rule, plan)
+    if scores.span <= 0:
+        sides = " over ".join(repr(" or ".join(side)) for side in (graph.target, graph.against or ("the mean logit",)))
+        raise WrongUse(
+            f"prove that {sides} comes from the units of {graph.prompt!r}",
+            found=f"a target that does not fall when all units take their counterfactual values ({scores.clean:+.2f} "
+            f"before, {scores.empty:+.2f} after): there is nothing to keep",
+            do="name a target that the prompt supports more than its counterfactual does",
+        )
+    return scores
 
 
 def _score(

@@ -19,11 +19,12 @@ main = typer.Typer(
 )
 
 
-def show_version(asked: bool) -> None:
-    """Prints the version and leaves."""
+def show_version(asked: bool) -> bool:
+    """Prints the version and leaves, where that was asked."""
     if asked:
         typer.echo(f"microtome {library_versions()['microtome']}")
         raise typer.Exit
+    return asked
 
 
 @main.callback(epilog='Example: microtome trace "The capital of France is" --target " Paris" --out france.html')

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from microtome.core.artefact import writable
 from microtome.core.errors import WrongUse
 
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A name, a folder, a .gguf file or a hub id.")]
@@ -12,7 +13,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stand
 Sizes = Annotated[str, typer.Option("--sizes", help="Numbers of units to prove at, rising.")]
 Draws = Annotated[int, typer.Option("--draws", min=1, help="Matched random sets a size, for the null.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
-OutFile = Path | None
+
+
+def to_write(path: Path | None) -> Path | None:
+    """Refuses what cannot be written before the work that it is to hold, and not after it."""
+    return None if path is None else writable(path)
+
+
+ReportFile = Annotated[Path | None, typer.Option("--out", callback=to_write, help="Write the report, one HTML file.")]
+GraphFile = Annotated[Path | None, typer.Option("--graph", callback=to_write, help="Write the graph as JSON.")]
+ProofFile = Annotated[Path | None, typer.Option("--out", callback=to_write, help="Write the proof as JSON.")]
 
 SIZES = "100,300,1000,3000"
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from microtome.core.errors import FormatError, MissingFile
+from microtome.core.errors import FormatError, MissingFile, WrongUse
 
 LIBRARIES = ("microtome", "torch", "transformers", "numpy", "scipy")
 
@@ -62,18 +62,48 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """Gives a temporary name beside `path`; renames it on success, removes it on any failure.
 
     A reader sees the old file or the new one, never half of one, also after Ctrl-C.
+
+    Raises:
+        WrongUse: no file can be written there: see `writable`; or the disk is full.
+    """
+    path = writable(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _not_writable(path, error.strerror or str(error)) from error
+
+
+def writable(path: str | Path) -> Path:
+    """The path, where a file could be written; makes nothing. Asked before long work, not after it.
+
+    Raises:
+        WrongUse: a folder has that name, a file stands where a folder should, or the right to write is lacking.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        standing = next(one for one in path.absolute().parents if one.exists())
+        if path.is_dir():
+            raise _not_writable(path, "a folder of that name")
+    except OSError as error:
+        raise _not_writable(path, error.strerror or str(error)) from error
+    if not standing.is_dir():
+        raise _not_writable(path, f"{standing} is a file, no folder")
+    if not os.access(standing, os.W_OK):
+        raise _not_writable(path, f"no right to write in {standing}")
+    return path
+
+
+def _not_writable(path: Path, found: str) -> WrongUse:
+    return WrongUse(f"write {path}", found=found, do="name a file in a folder that can be written to")
 
 
 def _umask() -> int:

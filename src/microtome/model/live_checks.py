@@ -6,12 +6,15 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from microtome.core.errors import EditTouchedNothing, SiteDidNotFire
 from microtome.core.sites import Site
 from microtome.model.certificate import Check, judged, unjudged
 from microtome.model.edits import scale
 from microtome.model.model import Model
+from microtome.model.network import carried
+from microtome.model.sources.quiet import quiet
 
 SAME_FUNCTION = {torch.float64: 1e-5, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.03}
 """Largest relative difference between two orders of the same arithmetic. In float64 it is transformers'
@@ -28,7 +31,6 @@ def live_checks(model: Model, long: Ids, short: Ids) -> list[Check]:
     untouched = untouched_logits(model, long)
     run = model.run([long], capture=model.sites())
     seen = {name: run[name] for name in model.sites()}
-    same = SAME_FUNCTION[model.dtype]
     return [
         judged(
             "watched pass",
@@ -36,10 +38,10 @@ def live_checks(model: Model, long: Ids, short: Ids) -> list[Check]:
             0.0,
             "largest |Δlogit| between a pass with every site captured and the untouched module",
         ),
-        _against_sdpa(model, long, untouched),
-        judged("batched rows", _batched(model, long, short), same, "logits of a batch against those of each row alone"),
-        judged("padding side", _sides(model, long, short), same, "logits with padding on the left against the right"),
-        judged("cached steps", _cached(model, long, untouched), same, "logits with a key/value cache against without"),
+        against_sdpa(model, long, untouched),
+        batched(model, long, short, "logits"),
+        sides(model, long, short, "logits"),
+        cached(model, long, untouched),
         _shapes(model, seen, len(long)),
         _liveness(model, long, seen),
         judged("stream sum", _stream(seen), SUMS[model.dtype], "embed + Σ attn.out + Σ mlp.out against resid.final"),
@@ -59,16 +61,22 @@ def worst(errors: Sequence[float]) -> float:
 def untouched_logits(model: Model, ids: Ids) -> Float[Tensor, "1 p v"]:
     """The module called as transformers documents it, with no hook in it."""
     with torch.no_grad():
-        return model.module(torch.tensor([ids], device=model.device), use_cache=False).logits
+        logits = carried(model.network.call(model.batch([ids])))
+    assert logits is not None
+    return logits
 
 
-def _against_sdpa(model: Model, ids: Ids, expected: Tensor) -> Check:
+def against_sdpa(model: Model, ids: Ids, expected: Tensor) -> Check:
+    """Another kernel for the same attention, where the module has it."""
     name, module = "sdpa", model.module
-    if not module._supports_sdpa:
+    if not isinstance(module, PreTrainedModel) or not module._supports_sdpa:
         return unjudged(name, f"{type(module).__name__} has no sdpa attention to compare with")
     before = str(module.config._attn_implementation)
     try:
-        module.set_attn_implementation("sdpa")
+        with quiet():
+            module.set_attn_implementation("sdpa")
+        if model.network.attention != "sdpa":
+            return unjudged(name, f"{type(module).__name__} does not change its attention once it is loaded")
         found = untouched_logits(model, ids)
     finally:
         module.set_attn_implementation(before)
@@ -76,18 +84,22 @@ def _against_sdpa(model: Model, ids: Ids, expected: Tensor) -> Check:
     return judged(name, off, OTHER_KERNEL[model.dtype], "logits against those of transformers' default kernel")
 
 
-def _batched(model: Model, long: Ids, short: Ids) -> float:
-    both = model.run([long, short])["logits"]
-    alone = (model.run([ids])["logits"][0] for ids in (long, short))
-    return worst([relative(both[i, : len(one)], one) for i, one in enumerate(alone)])
+def batched(model: Model, long: Ids, short: Ids, end: str) -> Check:
+    """Two rows together against each alone, at a site."""
+    both = model.run([long, short], capture=[end])[end]
+    alone = (model.run([ids], capture=[end])[end][0] for ids in (long, short))
+    off = worst([relative(both[i, : len(one)], one) for i, one in enumerate(alone)])
+    return judged("batched rows", off, SAME_FUNCTION[model.dtype], f"{end} of a batch against those of each row alone")
 
 
-def _sides(model: Model, long: Ids, short: Ids) -> float:
-    right = model.run([long, short], padding="right")["logits"]
-    return relative(model.run([long, short], padding="left")["logits"], right)
+def sides(model: Model, long: Ids, short: Ids, end: str) -> Check:
+    """Padding on the left against padding on the right, at a site."""
+    left, right = (model.run([long, short], capture=[end], padding=side)[end] for side in ("left", "right"))
+    says = f"{end} with padding on the left against the right"
+    return judged("padding side", relative(left, right), SAME_FUNCTION[model.dtype], says)
 
 
-def _cached(model: Model, ids: Ids, expected: Tensor) -> float:
+def cached(model: Model, ids: Ids, expected: Tensor) -> Check:
     """The last tokens one by one on a cache, against the pass that computes all at once."""
     cut = len(ids) - CACHED_STEPS
     cache: Any = None
@@ -98,7 +110,8 @@ def _cached(model: Model, ids: Ids, expected: Tensor) -> float:
             out = model.module(chunk, past_key_values=cache, use_cache=True)
             cache = out.past_key_values
             errors.append(relative(out.logits, expected[:, start:end]))
-    return worst(errors)
+    says = "logits with a key/value cache against without"
+    return judged("cached steps", worst(errors), SAME_FUNCTION[model.dtype], says)
 
 
 def _shapes(model: Model, seen: dict[str, Tensor], length: int) -> Check:

@@ -1,8 +1,6 @@
 """Measures a certificate: the checks of the untouched pass, then those of the frozen one."""
 
-from copy import deepcopy
-
-import torch
+import sys
 
 from microtome.model.anatomy import Anatomy
 from microtome.model.certificate import Certificate
@@ -11,35 +9,29 @@ from microtome.model.frozen_checks import frozen_checks
 from microtome.model.inputs import text_ids
 from microtome.model.live_checks import live_checks
 from microtome.model.model import Model
+from microtome.model.module_checks import module_checks
+from microtome.model.upcast import in_float32
 
 TEXTS = ("The old bridge was closed on Monday, because its cables had rusted", "Seven birds sat on a wire")
 FIXED = ((5, 11, 3, 17, 8, 2, 13, 7, 19, 4, 11, 6), (9, 4, 15, 3, 10, 6, 12))
-EXACT_ENOUGH = (torch.float32, torch.float64)
 
 
 def measure(model: Model) -> Certificate:
-    """Runs every check on two short fixed prompts. The model is left as it was."""
+    """Runs every check on two short fixed prompts, or those that need no family. The model is left as it was."""
     long, short = _prompts(model)
-    wide = _upcast(model)
+    if not isinstance(model.network, Anatomy):
+        return Certificate(tuple(module_checks(model, long, short)), model.card)
+    wide = in_float32(model)
     frozen = frozen_checks(wide, freeze(wide, [long]), note="" if wide is model else ", on a float32 copy")
     return Certificate((*live_checks(model, long, short), *frozen), model.card)
 
 
 def _prompts(model: Model) -> tuple[list[int], list[int]]:
     """Ids of the two prompts; fixed ones where there is no tokenizer, or one of another vocabulary."""
-    vocabulary = model.anatomy.sizes.v
+    vocabulary = model.network.vocabulary or sys.maxsize
     if model.tokenizer is not None:
         long, short = (text_ids(text, model.tokenizer) for text in TEXTS)
         if len(short) < len(long) and max(*long, *short) < vocabulary:
             return long[:16], short[:8]
     long, short = ([one % vocabulary for one in ids] for ids in FIXED)
     return long, short
-
-
-def _upcast(model: Model) -> Model:
-    """The model itself, or a float32 copy where its rounding is larger than what is measured."""
-    if model.dtype in EXACT_ENOUGH:
-        return model
-    module = deepcopy(model.module).float()
-    anatomy = Anatomy(module, model.anatomy.family)
-    return Model(module, model.tokenizer, anatomy, name=model.name, fingerprint=model.fingerprint)

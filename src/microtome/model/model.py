@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, Sites, site
@@ -100,6 +100,10 @@ class Model:
         better names.
         """
         return [str(one) for one in self._table().every() if self.network.has(one)]
+
+    def patterns(self) -> list[str]:
+        """The same in few words: `resid.*`, `module:model.decoder.layers.*.fc1`."""
+        return self._table().patterns()
 
     def site(self, name: str) -> Site:
         """The one site that a name means.
@@ -328,11 +332,22 @@ class Model:
         Returns:
             the new text of each row.
         """
+        if not self.network.generates:
+            raise self._lacking("generate", "no way to generate")
         return generate(self, self._resolved(self._edits), inputs, max_new_tokens, sample=sample, seed=seed)
 
     def predict(self, inputs: Any, *, top: int = 10) -> Prediction:
         """The most probable next tokens of one input."""
+        if isinstance(self.module, PreTrainedModel) and not self.network.generates:
+            raise self._lacking("predict the next token", "no logits of a next token")
         return predict(self, inputs, top)
+
+    def _lacking(self, what: str, lacks: str) -> NotSupported:
+        return NotSupported(
+            f"{what} with {self.name!r}",
+            found=f"a {type(self.module).__name__}, which has {lacks}",
+            do="open a causal language model of transformers, or capture what this one gives with `model.run`",
+        )
 
     def logit_lens(self, inputs: Any) -> LogitLens:
         """What the unembedding reads from the stream entering each layer, at every position."""

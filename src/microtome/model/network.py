@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from microtome.core.errors import WrongUse
 from microtome.core.sites import Site
 from microtome.model.inputs import Batch
 
@@ -28,7 +29,7 @@ class Network:
     @property
     def attention(self) -> str:
         """The name of the attention that it runs with."""
-        return str(self.module.config._attn_implementation) if isinstance(self.module, PreTrainedModel) else "its own"
+        return str(self.module.config._attn_implementation) if isinstance(self.module, PreTrainedModel) else "unnamed"
 
     @cached_property
     def modules(self) -> dict[str, nn.Module]:
@@ -73,9 +74,19 @@ class Network:
         return argument in self._parameters or (passes_on and not isinstance(self.module, PreTrainedModel))
 
     def call(self, batch: Batch, *, last_logits_only: bool = False) -> Any:
-        """Calls the module, as transformers documents it, with what it takes of ids, mask and positions."""
+        """Calls the module, as transformers documents it, with what it takes of ids, mask and positions.
+
+        Raises:
+            WrongUse: the rows are of different length, and the module takes no mask.
+        """
         arguments: dict[str, Any] = {"use_cache": False}
         if batch.padded:
+            if not self.takes("attention_mask"):
+                raise WrongUse(
+                    "run rows of different length",
+                    found=f"a {type(self.module).__name__}, which takes no attention_mask",
+                    do="run rows of one length",
+                )
             arguments["attention_mask"] = batch.mask.long()
         if batch.padded and batch.side == "left":
             arguments["position_ids"] = (batch.mask.long().cumsum(1) - 1).clamp(min=0)

@@ -49,7 +49,6 @@ class Session:
     ):
         self.network, self.batch, self.gradients, self.stop = network, batch, gradients, stop
         self.captured: dict[Site, Tensor] = {}
-        self._versions: dict[Site, int] = {}
         self._met: set[Site] = set()
         self._wanted, self._edits = set(wanted), edits
         self._edits_at: dict[Site, list[int]] = defaultdict(list)
@@ -151,9 +150,20 @@ class Session:
                 self._changed[i] = (edited != value).any() | self._changed[i]
                 value = edited
         if site in self._wanted:
-            if self.gradients:
-                value = _node(site, value)
-            self.captured[site], self._versions[site] = value, _version(value)
+            value = self._capture(site, value)
+        return value
+
+    def _capture(self, site: Site, value: Tensor) -> Tensor:
+        """Keeps a tensor, and returns the one to go on with.
+
+        Some networks write over what a module gave them, so what is kept of a module's output is a copy.
+        """
+        copied = site.module is not None
+        kept = value.clone() if copied else value
+        if self.gradients:
+            kept = _node(site, kept)
+            value = kept.clone() if copied else kept
+        self.captured[site] = kept
         return value
 
     def _again(self, site: Site, value: Tensor) -> Tensor:
@@ -182,7 +192,6 @@ class Session:
         Raises:
             SiteDidNotFire: the pass never reached a site that was asked for.
             EditTouchedNothing: an edit changed no value anywhere.
-        NotSupported: the network wrote over what was captured.
         """
         if self._unfired:
             raise SiteDidNotFire(
@@ -190,13 +199,6 @@ class Session:
                 found="the forward pass never went through there",
                 do="run on a batch that reaches the site, or leave it out",
             )
-        for site, value in self.captured.items():
-            if _version(value) != self._versions[site]:
-                raise NotSupported(
-                    f"capture {site}",
-                    found="the network wrote other values over it, in place, later in the pass",
-                    do="make the module that writes in place a plain one, such as ReLU(inplace=False)",
-                )
         for (edit, values), changed in zip(self._edits, self._changed, strict=True):
             if not edit.may_be_empty and not bool(changed):
                 raise EditTouchedNothing(
@@ -215,11 +217,6 @@ def _node(site: Site, value: Tensor) -> Tensor:
             do="leave it out, or capture it without backward",
         )
     return value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
-
-
-def _version(value: Tensor) -> int:
-    """How often a tensor was written over; inference mode does not count."""
-    return 0 if value.is_inference() else value._version
 
 
 def _hold(module: nn.Module, keep: Callable[[tuple[Any, ...]], None]) -> Callable[[], None]:

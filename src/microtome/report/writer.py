@@ -50,17 +50,14 @@ def report(
 
     Raises:
         FormatError: a result holds what no page can show; nothing is written.
-        WrongUse: `path` is a folder.
+        WrongUse: `path` cannot be written.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise WrongUse(f"write the report {path}", found="a folder of that name", do="name an .html file")
     asked = _plain(graph)
     panels = page(asked, None if proof is None else _plain(proof))
     text = _assembled(panels, title=_title(asked) if title is None else title)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-    return path
+    return Path(path)
 
 
 def _plain(result: Result | dict[str, Any]) -> dict[str, Any]:

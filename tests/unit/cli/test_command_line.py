@@ -4,15 +4,14 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from at_a_terminal import COMMAND
 
 from microtome.cli.app import main
 from microtome.cli.options import sizes_of
 from microtome.core.errors import WrongUse
 
-COMMAND = str(Path(sys.executable).with_name("microtome"))
 NAMES = sorted(command.name or command.callback.__name__ for command in main.registered_commands)
 
 

@@ -5,6 +5,8 @@ import pty
 import subprocess
 import sys
 
+from at_a_terminal import sent_to
+
 SLOW = """
 import time
 from microtome.cli.progress import progress_on_stderr
@@ -21,19 +23,12 @@ def on_terminal(code: str) -> tuple[str, str]:
     ours, theirs = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
         os.close(theirs)
-        sent = b""
-        while chunk := _read(ours):
+        sent = ""
+        while chunk := sent_to(ours):
             sent += chunk
         out = process.stdout.read()
     os.close(ours)
-    return out, sent.decode()
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # how Linux says that the other end is closed
-        return b""
+    return out, sent
 
 
 def test_long_work_is_shown_and_goes_away():

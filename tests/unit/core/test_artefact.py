@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from microtome.core.artefact import RunCard, read_json, write_json, written_whole
-from microtome.core.errors import FormatError, MissingFile
+from microtome.core.artefact import RunCard, read_json, writable, write_json, written_whole
+from microtome.core.errors import FormatError, MissingFile, WrongUse
 
 WRITER = """
 import sys, time
@@ -53,6 +53,30 @@ def test_an_exception_leaves_the_old_file_and_nothing_beside(tmp_path):
         write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "name, found",
+    [
+        ("folder", "a folder of that name"),
+        ("file/x.html", "file is a file, no folder"),
+        ("x" * 300, "File name too long"),
+    ],
+    ids=["folder", "under-a-file", "too-long"],
+)
+def test_what_cannot_be_written_says_why_before_and_at_the_writing(tmp_path, name, found):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    for ask in (writable, lambda path: write_json(path, {})):
+        with pytest.raises(WrongUse) as caught:
+            ask(tmp_path / name)
+        assert caught.value.found.endswith(found)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_asking_whether_a_file_can_be_written_makes_nothing(tmp_path):
+    assert writable(tmp_path / "new" / "x.html") == tmp_path / "new" / "x.html"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_are_made_and_the_umask_is_kept(tmp_path):

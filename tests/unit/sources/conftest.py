@@ -9,40 +9,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tokenizers import pre_tokenizers
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from microtome.model.sources.cache import cache_root
-
-MERGES = [("t", "h"), ("th", "e"), ("Ġ", "a")]
-SPECIAL = "<|end|>"
-
-
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    tokens = [SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in MERGES)]
-    backend = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=MERGES))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=SPECIAL, bos_token=SPECIAL)
-
-
-def tiny_module(seed: int = 0) -> LlamaForCausalLM:
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=260,
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return LlamaForCausalLM(config).eval()
+from tiny_llama import MERGES, SPECIAL, tiny_folder, tiny_llama, tiny_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +28,7 @@ def cache(request, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def module() -> LlamaForCausalLM:
-    return tiny_module()
+    return tiny_llama()
 
 
 @pytest.fixture
@@ -67,10 +38,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pristine") / "tiny-llama"
-    tiny_module().save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    return folder
+    return tiny_folder(tmp_path_factory.mktemp("pristine") / "tiny-llama")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from microtome.cli.options import AsJson
 from microtome.cli.saying import give, say
 
 
-@main.command(epilog="Example: microtome get smollm2")
+@main.command(short_help="Get the weights of a named model.", epilog="Example: microtome get smollm2")
 def get(
     name: Annotated[str, typer.Argument(help="A model that `microtome list model` shows.")],
     as_json: AsJson = False,

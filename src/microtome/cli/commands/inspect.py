@@ -10,7 +10,10 @@ from microtome.cli.saying import give, say
 from microtome.core.errors import CheckFailed
 
 
-@main.command(epilog="Example: microtome inspect smollm2")
+@main.command(
+    short_help="Show what a model is, and how exactly it can be looked into.",
+    epilog="Example: microtome inspect smollm2",
+)
 def inspect(
     model: Annotated[str, typer.Argument(help="A name, a folder, a .gguf file or a hub id.")],
     as_json: AsJson = False,
@@ -19,19 +22,15 @@ def inspect(
 
     Leaves with 4 where a check failed.
     """
-    from microtome.core.sites import KINDS
-    from microtome.model.opening import open
+    import microtome as mt
 
-    opened = open(model)
+    opened = mt.open(model)
     certificate = opened.certificate
     if certificate is None:
         raise CheckFailed(f"inspect {model!r}", found="a model opened without its certificate", do="open it again")
-    names = set(opened.sites())
     if as_json:
         shown = certificate.to_dict()
         give({"model": opened.card, "n_layers": opened.n_layers, "sites": opened.sites(), "certificate": shown})
     else:
-        layers = [kind.name for kind in KINDS if f"{kind.name}.0" in names]
-        others = [kind.name for kind in KINDS if kind.name in names]
-        say(f"{opened}\nsites in each layer: {' '.join(layers)}\nother sites: {' '.join(others)}\n\n{certificate}")
+        say(f"{opened}\nsites: {' '.join(opened.patterns())}\n\n{certificate}")
     certificate.require()

@@ -9,6 +9,7 @@ from microtome.cli.app import main
 from microtome.cli.options import AsJson
 from microtome.cli.saying import give, say
 from microtome.core.errors import UnknownName
+from microtome.core.progress import working
 from microtome.core.registry import Registry
 
 # Kind: the folder whose import fills the registry, the module that holds it, its name there.
@@ -22,7 +23,9 @@ HOMES = {
 }
 
 
-@main.command("list", epilog="Example: microtome list task")
+@main.command(
+    "list", short_help="Show what can be named: models, tasks, bases, …", epilog="Example: microtome list task"
+)
 def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(HOMES)}; all where none is given.")] = None,
     as_json: AsJson = False,
@@ -41,6 +44,7 @@ def list_(
 
 def _rows(kind: str) -> list[dict[str, Any]]:
     folder, module, name = HOMES[kind]
-    import_module(folder)
-    registry: Registry[Any] = vars(import_module(module))[name]
+    with working(f"importing {folder}"):
+        import_module(folder)
+        registry: Registry[Any] = vars(import_module(module))[name]
     return [{"name": entry.name, "summary": entry.summary, "home": entry.home} for entry in registry]

@@ -9,7 +9,10 @@ from microtome.cli.options import AsJson, ModelName
 from microtome.cli.saying import give, say
 
 
-@main.command(epilog='Example: microtome predict "The capital of France is" --top 5')
+@main.command(
+    short_help="Show the most probable next tokens.",
+    epilog='Example: microtome predict "The capital of France is" --top 5',
+)
 def predict(
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
     model: ModelName = "smollm2",
@@ -17,9 +20,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """The most probable next tokens, with probability and logit: what one looks at before tracing."""
-    from microtome.model.opening import open
+    import microtome as mt
 
-    opened = open(model)
+    opened = mt.open(model)
     prediction = opened.predict(prompt, top=top)
     if as_json:
         give({"prompt": prompt, "tokens": opened.tokens(prompt), "model": opened.card} | prediction.to_dict())

@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, ModelName, OutFile, Seed, Sizes, sizes_of
+from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Seed, Sizes, sizes_of
 from microtome.cli.saying import give, say
 
 
-@main.command(epilog="Example: microtome prove ioi --n 40 --out proof.json")
+@main.command(
+    short_help="Test a traced circuit, or a task's, against its nulls.",
+    epilog="Example: microtome prove ioi --n 40 --out proof.json",
+)
 def prove(
     what: Annotated[str, typer.Argument(help="A graph.json, a task (`microtome list task`), or rows.jsonl.")],
     model: ModelName = "smollm2",
@@ -18,7 +21,7 @@ def prove(
     sizes: Sizes = SIZES,
     draws: Draws = 20,
     seed: Seed = 0,
-    out: Annotated[OutFile, typer.Option(help="Write the proof as JSON.")] = None,
+    out: ProofFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Keeps, then removes, the circuit's units and compares both with equally large sets that should not do it."""

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, ModelName, OutFile, Seed, Sizes, sizes_of
+from microtome.cli.options import SIZES, AsJson, Draws, GraphFile, ModelName, ReportFile, Seed, Sizes, sizes_of
 from microtome.cli.saying import give, say
 from microtome.core.errors import WrongUse
 
@@ -15,7 +15,7 @@ EXAMPLE = (
 )
 
 
-@main.command(epilog=EXAMPLE)
+@main.command(short_help="Trace the units that produced an output, and prove them.", epilog=EXAMPLE)
 def trace(
     prompt: Annotated[str, typer.Argument(help="The text whose continuation is explained.")],
     model: ModelName = "smollm2",
@@ -24,8 +24,8 @@ def trace(
     against: Annotated[str | None, typer.Option(help="The token that it is compared with.")] = None,
     basis: Annotated[str, typer.Option(help="The units: one that `microtome list basis` shows.")] = "neurons",
     nodes: Annotated[int, typer.Option(min=1, help="Most units in the graph.")] = 1024,
-    out: Annotated[OutFile, typer.Option(help="Write the report, one HTML file.")] = None,
-    graph: Annotated[OutFile, typer.Option(help="Write the graph as JSON.")] = None,
+    out: ReportFile = None,
+    graph: GraphFile = None,
     prove: Annotated[bool | None, typer.Option(help="Test the circuit; done where there is a counterfactual.")] = None,
     sizes: Sizes = SIZES,
     draws: Draws = 20,
@@ -42,10 +42,13 @@ def trace(
 
     opened = mt.open(model)
     traced = mt.trace(opened, prompt, counterfactual, target, against, basis, nodes)
-    proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
-    say("\n\n".join(result.summary() for result in (traced, proof) if result is not None), as_json=as_json)
+    say(traced.summary(), as_json=as_json)
     if graph is not None:
         traced.save(graph)
+    proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+    if proof is not None:
+        say(f"\n{proof.summary()}", as_json=as_json)
+    if graph is not None:
         say(f"graph: {graph}", as_json=as_json)
     if out is not None:
         say(f"report: {mt.report(traced, proof, out)}", as_json=as_json)

@@ -88,8 +88,8 @@ def remember(key: str, name: str, value: Any) -> None:
     """
     try:
         write_json(_place(key, name), {"format": FORMAT, "value": value})
-    except OSError as error:
-        NOTICES.warning("microtome: cannot remember the %s of this model (%s)", name, error)
+    except WrongUse as error:
+        NOTICES.warning("microtome: cannot remember the %s of this model (%s)", name, error.found)
 
 
 def recall(key: str, name: str) -> Any | None:

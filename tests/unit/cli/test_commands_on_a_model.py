@@ -1,0 +1,219 @@
+"""Commands that open a model, on a tiny one from a folder: what they write, and what they say of wrong input."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from at_a_terminal import COMMAND, sent_to
+from safetensors.torch import load_file, save_file
+
+from microtome.core.sites import KINDS
+
+CLEAN, OTHER = "the cat", "the car"
+QUICK = ["--nodes", "8", "--sizes", "5,10", "--draws", "2"]
+ASKED = ["--counterfactual", OTHER, "--target", "x", "--against", "y"]
+TRACE_KEYS = {
+    "prompt", "tokens", "target", "against", "value", "counterfactual_value", "nodes", "edges", "ranking", "proof",
+    "card",
+}  # fmt: skip
+NODE_KEYS = {
+    "id", "kind", "layer", "position", "unit", "value", "attribution", "influence", "remainder", "nonlinear",
+}  # fmt: skip
+PROOF_KEYS = {"sizes", "faithfulness", "completeness", "nulls", "areas", "verdict"}
+
+
+@pytest.fixture
+def traced(invoke, folder) -> Path:
+    """A graph that the command wrote."""
+    done = invoke("trace", CLEAN, *ASKED, *QUICK, "--no-prove", "--model", str(folder), "--graph", "graph.json")
+    assert done.code == 0, done.err
+    return Path("graph.json")
+
+
+def test_trace_gives_one_document_with_the_promised_keys_and_writes_both_files(invoke, folder):
+    files = ["--out", "new/report.html", "--graph", "new/graph.json"]
+    done = invoke("trace", CLEAN, *ASKED, *QUICK, "--model", str(folder), *files, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found.keys() >= TRACE_KEYS
+    assert all(node.keys() >= NODE_KEYS for node in found["nodes"])
+    assert found["edges"][0].keys() >= {"source", "target", "weight"}
+    assert found["proof"].keys() >= PROOF_KEYS
+    assert sorted(path.name for path in Path("new").iterdir()) == ["graph.json", "report.html"]
+    assert {**found, "proof": None} == {**json.loads(Path("new/graph.json").read_text()), "proof": None}
+    assert found["proof"]["verdict"]["words"] in done.err  # the words for people
+    assert f"report: {Path('new/report.html')}" in done.err
+
+
+def test_trace_without_json_speaks_to_people_alone(invoke, folder):
+    done = invoke("trace", CLEAN, *ASKED, *QUICK, "--model", str(folder))
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("'the cat': 'x' against 'y'\n")
+    assert " on this prompt" in done.out
+
+
+def test_a_graph_from_a_file_is_proved_as_it_was_traced(invoke, folder, traced):
+    done = invoke("prove", str(traced), "--model", str(folder), *QUICK[2:], "--out", "proof.json", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found == json.loads(Path("proof.json").read_text())
+    direct = invoke("trace", CLEAN, *ASKED, *QUICK, "--model", str(folder), "--json")
+    assert found["faithfulness"] == json.loads(direct.out)["proof"]["faithfulness"]
+
+
+def test_inspect_shows_every_site_and_check(invoke, folder):
+    words, document = invoke("inspect", str(folder)), invoke("inspect", str(folder), "--json")
+    assert (words.code, words.err, document.code, document.err) == (0, "", 0, "")
+    found = json.loads(document.out)
+    assert found["certificate"]["passed"]
+    assert {name.split(".0")[0] for name in found["sites"] if not name.endswith(".1")} == {kind.name for kind in KINDS}
+    assert all(row["name"] in words.out for row in found["certificate"]["rows"])
+
+
+def test_predict_gives_the_tokens_in_order(invoke, folder):
+    found = json.loads(invoke("predict", CLEAN, "--model", str(folder), "--top", "4", "--json").out)
+    assert found["tokens"] == ["the", " ", "c", "a", "t"]
+    shares = [row["probability"] for row in found["predictions"]]
+    assert shares == sorted(shares, reverse=True)
+    assert len(shares) == 4
+
+
+def test_a_model_that_fails_a_check_leaves_with_4(invoke, folder, tmp_path):
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"] = torch.zeros(64, 96)  # what it adds is dead
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    done = invoke("inspect", str(broken), "--json")
+    assert done.code == 4
+    assert not json.loads(done.out)["certificate"]["passed"]
+    assert done.err.startswith("rely on the model 'broken'\n  found: ")
+
+
+@pytest.mark.parametrize(
+    "arguments, code, what, found",
+    [
+        (["trace", ""], 2, "run the model", "row 0 has no tokens"),
+        (["trace", CLEAN, "--counterfactual", CLEAN], 2, "trace", "the same tokens as the prompt"),
+        (["trace", CLEAN, "--counterfactual", "the cart"], 2, "of the same length", "6 tokens ['the', ' ', 'c', 'a'"),
+        (["trace", CLEAN, "--target", "xy"], 3, "find the token 'xy'", "2 tokens of it: 'x' + 'y'"),
+        (["trace", CLEAN, "--against", "y"], 2, "trace", "`against` without `target`"),
+        (["trace", CLEAN, "--target", "x", "--against", "x"], 2, "trace", "'x' as target and against"),
+        (["trace", CLEAN, "--basis", "neuron"], 3, "no basis is called 'neuron'", "the closest are 'neurons'"),
+        (["predict", ""], 2, "run the model", "row 0 has no tokens"),
+        (["prove", "rows.jsonl"], 2, "fit the task 'rows'", "none of its 1 rows fits"),
+        (["prove", "bad.jsonl"], 4, "read a row at bad.jsonl:1", "no key 'counterfactual'"),
+        (["prove", "capitals"], 2, "fit the task 'capitals'", "none of its 50 rows fits"),
+        (["prove", "cut.json"], 4, "read the graph cut.json", "no readable JSON"),
+        (["prove", "other.json"], 4, "read the graph other.json", "no card, edges, nodes"),
+        (["prove", "nodes.json"], 4, "read the graph nodes.json", "no whole graph ("),
+        (["prove", "newer.json"], 4, "read the graph newer.json", "format 99"),
+        (["prove", "card.json"], 4, "read the graph card.json", "no whole graph"),
+        (
+            ["prove", "elsewhere.json"],
+            2,
+            "prove the graph of 'the cat' on the model",
+            "another fingerprint (0123, here",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_is_told_from_the_model(invoke, folder, traced, arguments, code, what, found):
+    graph = json.loads(traced.read_text())
+    elsewhere = {**graph["card"], "model": {**graph["card"]["model"], "fingerprint": "0123"}}
+    files = {
+        "rows.jsonl": '{"clean": "ab", "counterfactual": "abc", "target": "x", "against": "y"}',
+        "bad.jsonl": '{"clean": "ab"}',
+        "cut.json": traced.read_text()[:5000],
+        "other.json": "{}",
+        "nodes.json": json.dumps({**graph, "nodes": [{"id": "x"}]}),
+        "newer.json": json.dumps({**graph, "card": {**graph["card"], "format": 99}}),
+        "card.json": json.dumps({**graph, "card": []}),
+        "elsewhere.json": json.dumps({**graph, "card": elsewhere}),
+    }
+    for name, text in files.items():
+        Path(name).write_text(text)
+    done = invoke(*arguments, "--model", str(folder))
+    first, second, third = done.err.splitlines()
+    assert done.code == code
+    assert what in first
+    assert found in second
+    assert third.startswith("  do:    ")
+    assert done.out == ""
+
+
+@pytest.mark.parametrize("option, name", [("--out", "r.html"), ("--graph", "g.json")])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(invoke, option, name):
+    """The model does not exist either, and is not even looked for."""
+    Path("file").write_text("in the way")
+    done = invoke("trace", CLEAN, "--model", "nosuch", option, f"file/{name}")
+    assert done.code == 2
+    assert done.err.startswith(f"write file/{name}\n  found: ")
+    assert done.err.splitlines()[1].endswith("/file is a file, no folder")
+
+
+HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b[31m\n"
+
+
+def test_hostile_text_harms_neither_the_terminal_nor_the_page(invoke, folder):
+    asked = ["--counterfactual", HOSTILE.replace("1", "2"), "--target", "<", "--against", '"', "--no-prove"]
+    done = invoke("trace", HOSTILE, *asked, *QUICK, "--model", str(folder), "--out", "report.html")
+    assert done.code == 0, done.err
+    assert not {"\x1b", "\u202e"} & set(done.out)
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert not {"\x1b", "\u202e"} & set(page)
+    assert "alert(1)</script>" not in page
+    assert page.count("</script>") == 2
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        ["trace", CLEAN, *ASKED, "--out", "out/report.html", "--json"],
+        ["prove", "graph.json", "--out", "out/proof.json"],
+    ],
+    ids=["trace", "prove"],
+)
+def test_an_interruption_amid_the_work_leaves_nothing_behind(folder, traced, kept, work):
+    code, said, out = interrupted([*work, "--model", str(folder), "--draws", "30000"], kept)
+    assert (code, out) == (130, "")
+    assert said.rstrip().endswith("interrupted; nothing half-written")
+    assert "Traceback" not in said
+    assert list(Path().iterdir()) == [traced]
+
+
+def test_a_proof_that_cannot_be_had_says_why_and_leaves_the_graph(invoke, folder):
+    turned = ["--counterfactual", OTHER, "--target", "y", "--against", "x"]
+    done = invoke("trace", CLEAN, *turned, *QUICK, "--model", str(folder), "--graph", "graph.json", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert "prove that 'y' over 'x' comes from the units of 'the cat'\n  found: a target that " in done.err
+    assert Path("graph.json").is_file()
+
+
+def interrupted(arguments: list[str], cache: Path) -> tuple[int, str, str]:
+    """Runs a command at a terminal until it shows the progress of its proof, then presses Ctrl-C.
+
+    Returns:
+        Its exit code, what the terminal was sent, and standard output.
+    """
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "MICROTOME_CACHE": str(cache), "TERM": "xterm"}
+    said, pressed = "", False
+    with subprocess.Popen(
+        [COMMAND, *arguments], stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment
+    ) as process:
+        os.close(theirs)
+        while chunk := sent_to(ours):
+            said += chunk
+            if "testing sets" in said and not pressed:
+                process.send_signal(signal.SIGINT)
+                pressed = True
+        out = process.stdout.read()
+    os.close(ours)
+    return process.returncode, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said), out
