@@ -31,7 +31,7 @@ def influence(
         start: weight of the target nodes (the logit's probability or 1), zero elsewhere.
     """
     among = share[:, rows]
-    carried = solve_triangular(-among, start[rows], trans="T", lower=True, unit_diagonal=True)
+    carried = solve_triangular(-among, start[rows], trans=1, lower=True, unit_diagonal=True)
     return carried @ share
 
 
