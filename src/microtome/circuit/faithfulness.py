@@ -58,8 +58,9 @@ def score_prompt(
     kept, removed = [], []
     for size in track(sizes, "testing sets of units"):
         sets = ranked.sets(size)
-        kept.append(patched(model, ids, other, target, ~sets & differs))
-        removed.append(patched(model, ids, other, target, sets))
+        both = patched(model, ids, other, target, torch.cat([~sets & differs, sets]))
+        kept.append(both[: len(sets)])
+        removed.append(both[len(sets) :])
     return PromptScores(
         torch.stack(kept).double().cpu().numpy(),
         torch.stack(removed).double().cpu().numpy(),
