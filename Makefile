@@ -27,7 +27,7 @@ lint: $(VENV)/.installed-dev
 # The same promises on Gemma 3 270M, whose licence asks something of its users: read what `get` says.
 gemma: $(VENV)/.installed-dev
 	$(BIN)/microtome get gemma3-270m
-	$(BIN)/pytest -m gemma
+	$(BIN)/pytest -m gemma tests/gemma
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/microtome get smollm2

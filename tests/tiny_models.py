@@ -86,10 +86,10 @@ UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
 }
 
 
-def unknown_module(kind: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def unknown_module(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> PreTrainedModel:
     """A random network of a kind that no family describes, as transformers makes it."""
     make, sizes, _ = UNKNOWN[kind]
-    config = AutoConfig.for_model(kind, **{**COMMON, "tie_word_embeddings": False, **sizes})
+    config = AutoConfig.for_model(kind, **{**COMMON, "tie_word_embeddings": False, **sizes, **changes})
     torch.manual_seed(0)
     return make.from_config(config, attn_implementation="eager").to(dtype).eval().requires_grad_(False)
 

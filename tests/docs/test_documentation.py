@@ -38,11 +38,14 @@ def test_every_foreign_pattern_has_a_row():
 
 @pytest.mark.real
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=label)
-def test_python_blocks_run_in_order(page, smollm2, tmp_path, monkeypatch):
+def test_python_blocks_run_in_order_and_give_what_they_name(page, smollm2, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "documentation"}
     for code, _ in blocks(page, "python"):
         exec(compile(code, label(page), "exec"), names)
+        assert bool(capsys.readouterr().out.strip()) == ("print(" in code)
+        files = re.findall(r'"([\w-]+\.(?:html|jsonl?))"', code)
+        assert [file for file in files if not Path(file).stat().st_size] == []
 
 
 @pytest.mark.real

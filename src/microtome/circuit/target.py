@@ -6,12 +6,13 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.core.errors import NotFound, WrongUse
+from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy
-from microtome.model.looks import token_text
+from microtome.model.looks import token_id, token_text
 from microtome.model.model import Model
 
-Tokens = str | int | tuple[str | int, ...] | list[str | int] | None
+Named = str | int | tuple[str | int, ...] | list[str | int]
+Tokens = Named | None
 
 
 @dataclass(frozen=True)
@@ -108,37 +109,11 @@ def _texts(model: Model, ids: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(token_text(model, one) for one in ids)
 
 
-def _ids(model: Model, tokens: Tokens) -> tuple[int, ...]:
+def _ids(model: Model, tokens: Named) -> tuple[int, ...]:
     items = tokens if isinstance(tokens, (tuple, list)) else (tokens,)
     if not items:
         raise WrongUse("trace", found="an empty set of tokens", do="name at least one token")
-    return tuple(_id(model, item) for item in items)
-
-
-def _id(model: Model, item: Any) -> int:
-    if isinstance(item, int):
-        return _known_id(model, item)
-    if model.tokenizer is None:
-        raise WrongUse(f"find the token {item!r}", found="a model without a tokenizer", do="give token ids")
-    ids = model.tokenizer(item, add_special_tokens=False)["input_ids"]
-    if len(ids) != 1:
-        shown = " + ".join(repr(token_text(model, one)) for one in ids) or "nothing"
-        hint = "; words inside a text begin with a space" if not item.startswith(" ") else ""
-        raise NotFound(
-            f"find the token {item!r}",
-            found=f"the tokenizer makes {len(ids)} tokens of it: {shown}",
-            do=f"name one token{hint}",
-        )
-    return int(ids[0])
-
-
-def _known_id(model: Model, item: int) -> int:
-    vocabulary = model.anatomy.sizes.v
-    if not 0 <= item < vocabulary:
-        raise NotFound(
-            f"find the token id {item}", found=f"a vocabulary of {vocabulary}", do=f"give an id below {vocabulary}"
-        )
-    return item
+    return tuple(token_id(model, item) for item in items)
 
 
 def direction_on_stream(target: Target, normed: Float[Tensor, "d"], anatomy: Anatomy) -> Float[Tensor, "d"]:

@@ -21,13 +21,17 @@ class Bars(Progress):
 
 
 class OnTerminal:
-    """Shows steps as bars that disappear when the work is done."""
+    """Shows steps as bars that disappear when the work is done.
+
+    Between pieces of work nothing is live: what a command prints then goes where it was sent, unwrapped.
+    """
 
     def __init__(self, bars: Bars):
         self._bars = bars
 
     def start(self, label: str, total: int | None) -> int:
         """A new line."""
+        self._bars.start()
         return self._bars.add_task(label, total=total)
 
     def advance(self, handle: int, steps: int = 1) -> None:
@@ -37,6 +41,8 @@ class OnTerminal:
     def finish(self, handle: int) -> None:
         """Takes the line away."""
         self._bars.remove_task(Handle(handle))
+        if not self._bars.tasks:
+            self._bars.stop()
 
 
 @contextmanager
@@ -47,5 +53,10 @@ def progress_on_stderr() -> Iterator[None]:
         yield
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True, refresh_per_second=5) as bars, shown_by(OnTerminal(bars)):
-        yield
+    # Standard output is left alone: rich would wrap it and send it to the terminal, also where it is a file.
+    bars = Bars(*columns, console=console, transient=True, refresh_per_second=5, redirect_stdout=False)
+    try:
+        with shown_by(OnTerminal(bars)):
+            yield
+    finally:
+        bars.stop()

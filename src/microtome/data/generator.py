@@ -1,7 +1,7 @@
 """What a task's generator is: a stream of distinct rows in an order that its seed decides."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -81,3 +81,17 @@ def paired(rng: Random, items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     for step in shuffled(rng, max(len(order) - 1, 0)):
         for place, first in enumerate(order):
             yield first, order[(place + step + 1) % len(order)]
+
+
+def asked(rng: Random, question: str, answers: Mapping[str, str]) -> Iterator[Row]:
+    """A question about each thing, against the same question about each other thing.
+
+    Args:
+        rng: the source of randomness.
+        question: a prompt in which `{}` stands for the thing.
+        answers: of each thing, without the space before it. Pairs with one answer are passed over, and so are
+            pairs in which a thing is the other's answer: it would stand in the prompt, ready to be copied.
+    """
+    for one, other in paired(rng, tuple(answers)):
+        if answers[one] not in (answers[other], other):
+            yield Row(question.format(one), question.format(other), f" {answers[one]}", f" {answers[other]}")

@@ -25,11 +25,8 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     for number, text in _lines(path):
         row = _row(text, place=f"{path}:{number}")
         if row in rows:
-            raise FormatError(
-                f"read a row at {path}:{number}",
-                found=f"the same row as in line {rows[row]}",
-                do="remove it; a row that counts twice makes intervals too narrow",
-            )
+            do = "remove it; a row that counts twice makes intervals too narrow"
+            raise _fault(f"{path}:{number}", f"the same row as in line {rows[row]}", do)
         rows[row] = number
     if not rows:
         raise FormatError(f"read rows from {path}", found="no row", do=f"write one a line: {SHAPE}")
@@ -57,11 +54,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
-            raise FormatError(
-                f"read a row at {path}:{number}",
-                found=f"byte {error.start + 1} of the line is no UTF-8",
-                do="save the file as UTF-8",
-            ) from None
+            found = f"byte {error.start + 1} of the line is no UTF-8"
+            raise _fault(f"{path}:{number}", found, "save the file as UTF-8") from None
         if text.strip():
             yield number, text
 
@@ -70,18 +64,10 @@ def _row(text: str, *, place: str) -> Row:
     values = _object(text, place)
     unknown = [key for key in values if key not in KEYS]
     if unknown:
-        raise FormatError(
-            f"read a row at {place}",
-            found=f"the key {nearest(unknown[0], KEYS)}",
-            do="rename or remove the key",
-        )
+        raise _fault(place, f"the key {nearest(unknown[0], KEYS)}", "rename or remove the key")
     missing = [key for key in KEYS if key not in values]
     if missing:
-        raise FormatError(
-            f"read a row at {place}",
-            found=f"no key {', '.join(map(repr, missing))}",
-            do=f"write the row as {SHAPE}",
-        )
+        raise _fault(place, f"no key {', '.join(map(repr, missing))}")
     try:
         return Row(
             clean=_text(values, "clean", place),
@@ -90,33 +76,23 @@ def _row(text: str, *, place: str) -> Row:
             against=_answer(values, "against", place),
         )
     except WrongUse as error:
-        raise FormatError(f"read a row at {place}", found=error.found, do=error.do) from None
+        raise _fault(place, error.found, error.do) from None
 
 
 def _object(text: str, place: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(
-            f"read a row at {place}", found=f"no JSON ({error})", do=f"write the row as {SHAPE}"
-        ) from None
+        raise _fault(place, f"no JSON ({error})") from None
     if not isinstance(value, dict):
-        raise FormatError(
-            f"read a row at {place}",
-            found=f"a JSON {type(value).__name__}, no object",
-            do=f"write the row as {SHAPE}",
-        )
+        raise _fault(place, f"a JSON {type(value).__name__}, no object")
     return value
 
 
 def _text(values: dict[str, Any], key: str, place: str) -> str:
     value = values[key]
     if not isinstance(value, str):
-        raise FormatError(
-            f"read a row at {place}",
-            found=f"{key!r} is of type {type(value).__name__}",
-            do=f"make {key!r} a text in quotes",
-        )
+        raise _fault(place, f"{key!r} is of type {type(value).__name__}", f"make {key!r} a text in quotes")
     return value
 
 
@@ -126,9 +102,10 @@ def _answer(values: dict[str, Any], key: str, place: str) -> Answer:
         return value
     if isinstance(value, list) and all(isinstance(member, str) for member in value):
         return tuple(value)
-    raise FormatError(
-        f"read a row at {place}",
-        found=f"{key!r} is of type {type(value).__name__}"
-        + (" and holds what is no text" if isinstance(value, list) else ""),
-        do=f"make {key!r} a text in quotes, or a list of such",
-    )
+    beside = " and holds what is no text" if isinstance(value, list) else ""
+    found = f"{key!r} is of type {type(value).__name__}{beside}"
+    raise _fault(place, found, f"make {key!r} a text in quotes, or a list of such")
+
+
+def _fault(place: str, found: str, do: str = f"write the row as {SHAPE}") -> FormatError:
+    return FormatError(f"read a row at {place}", found=found, do=do)

@@ -1,19 +1,18 @@
 """A measurement: a number that may be offered as evidence, because its null stands beside it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from microtome.core.errors import WrongUse
 from microtome.evidence.null import Null
-from microtome.evidence.record import number, pair, parts, plain, reading, shown, shown_interval, text, whole
+from microtome.evidence.record import Record, each, number, optional, pair, shown, shown_interval, text, whole
 
 # A null is set against one value; this much may be lost on the way between two sums of the same.
 AGREEMENT = 1e-6
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Record):
     """Value, interval, nulls, n, seed. There is none without a null.
 
     Attributes:
@@ -35,6 +34,17 @@ class Measurement:
     n: int
     seed: int | None
     measured_in: str
+
+    READS: ClassVar = {
+        "name": text,
+        "value": number,
+        "interval": pair,
+        "level": number,
+        "nulls": each(Null.from_dict),
+        "n": whole,
+        "seed": optional(whole),
+        "measured_in": text,
+    }
 
     def __post_init__(self) -> None:
         if not self.nulls:
@@ -60,29 +70,6 @@ class Measurement:
     def null(self) -> Null:
         """The hardest null: the largest p-value, and of equal ones the smallest advantage."""
         return max(self.nulls, key=lambda null: (null.p_value, -null.advantage))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for strict JSON; what is not finite becomes null."""
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Measurement":
-        """Reads back what `to_dict` wrote.
-
-        Raises:
-            FormatError: fields are missing, unknown or of another kind.
-        """
-        with reading(cls, values):
-            return cls(
-                name=text(values["name"]),
-                value=number(values["value"]),
-                interval=pair(values["interval"]),
-                level=number(values["level"]),
-                nulls=tuple(Null.from_dict(null) for null in parts(values["nulls"])),
-                n=whole(values["n"]),
-                seed=None if values["seed"] is None else whole(values["seed"]),
-                measured_in=text(values["measured_in"]),
-            )
 
     def __str__(self) -> str:
         if self.interval is None:

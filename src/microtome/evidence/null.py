@@ -1,16 +1,16 @@
 """A null: what the same measurement gives where there is nothing to find."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from microtome.core.errors import WrongUse
 from microtome.evidence.items import denominators_of, table_of
-from microtome.evidence.record import number, pair, parts, plain, reading, text
+from microtome.evidence.record import Record, each, flag, number, pair, text
 
 # Draws that equal the value up to rounding count as equal: sums taken in another order differ in the
 # last bits, and a tie lost to rounding would make the p-value too small.
@@ -18,7 +18,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Null:
+class Null(Record):
     """Draws of a null, and how a value stands against them. Made by `Null.against`.
 
         p = (1 + draws at least as good) / (1 + draws)        effect = value - mean of the draws
@@ -42,6 +42,15 @@ class Null:
     effect: float
     advantage_interval: tuple[float, float] | None = None
     higher_is_better: bool = True
+
+    READS: ClassVar = {
+        "name": text,
+        "draws": each(number),
+        "p_value": number,
+        "effect": number,
+        "advantage_interval": pair,
+        "higher_is_better": flag,
+    }
 
     def __post_init__(self) -> None:
         if not self.draws:
@@ -117,29 +126,6 @@ class Null:
     def beaten(self) -> bool:
         """Whether the interval of the advantage lies wholly above zero; without one, no."""
         return self.advantage_interval is not None and self.advantage_interval[0] > 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for strict JSON, every draw included."""
-        return plain(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Null":
-        """Reads back what `to_dict` wrote.
-
-        Raises:
-            FormatError: fields are missing, unknown or of another kind.
-        """
-        with reading(cls, values):
-            if not isinstance(values["higher_is_better"], bool):
-                raise TypeError(f"{values['higher_is_better']!r} where true or false belongs")
-            return cls(
-                name=text(values["name"]),
-                draws=tuple(number(draw) for draw in parts(values["draws"])),
-                p_value=number(values["p_value"]),
-                effect=number(values["effect"]),
-                advantage_interval=pair(values["advantage_interval"]),
-                higher_is_better=values["higher_is_better"],
-            )
 
 
 def null_of_the_mean(

@@ -1,12 +1,38 @@
 """Evidence as strict JSON: no NaN, no infinity, nothing that a reader in another language refuses."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from microtome.core.errors import FormatError, WrongUse
+
+Kind = TypeVar("Kind", bound="Record")
+
+
+class Record:
+    """A frozen dataclass that is written as strict JSON and read back.
+
+    Attributes:
+        READS: for each field the function that reads it, and raises TypeError or ValueError on anything else.
+    """
+
+    READS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for strict JSON; what is not finite becomes null."""
+        return plain(self)
+
+    @classmethod
+    def from_dict(cls: type[Kind], values: Mapping[str, Any]) -> Kind:
+        """Reads back what `to_dict` wrote.
+
+        Raises:
+            FormatError: fields are missing, unknown or of another kind.
+        """
+        with reading(cls, values):
+            return cls(**{name: read(values[name]) for name, read in cls.READS.items()})
 
 
 def plain(value: Any) -> Any:
@@ -69,11 +95,33 @@ def number(value: Any) -> float:
     return float(value)
 
 
+def count_or_number(value: Any) -> float | int:
+    """An integer as it stands, else as `number`."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else number(value)
+
+
+def flag(value: Any) -> bool:
+    """True or false, or a TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} where true or false belongs")
+    return value
+
+
 def parts(value: Any) -> list[Any]:
     """A list, or a TypeError."""
     if not isinstance(value, list):
         raise TypeError(f"{value!r} where a list belongs")
     return value
+
+
+def each(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Reads a list, every member by the same function."""
+    return lambda value: tuple(read(one) for one in parts(value))
+
+
+def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Reads null as None, anything else by the function."""
+    return lambda value: None if value is None else read(value)
 
 
 def pair(value: Any) -> tuple[float, float] | None:

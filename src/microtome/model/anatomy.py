@@ -210,6 +210,11 @@ class Anatomy(Network):
         return None if self.family.positions is None else self.module.get_submodule(self.family.positions)
 
     @property
+    def longest(self) -> int | None:
+        """How many positions it has learned one by one, or None."""
+        return None if self.positions is None else matrix(self.positions).shape[0]
+
+    @property
     def final_norm_module(self) -> nn.Module:
         """The norm before the unembedding, as a module."""
         return self.module.get_submodule(self.family.final_norm)

@@ -1,6 +1,7 @@
 """The certificate: what was measured when a model was opened, so that nobody has to take it on trust."""
 
 import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -118,13 +119,14 @@ class Certificate:
         Raises:
             FormatError: another layout.
         """
+        what, do = "read a certificate", "open the model again; it is then measured anew"
         if kept.get("format") != FORMAT:
-            raise FormatError(
-                "read a certificate",
-                found=f"format {kept.get('format')!r}, where this version writes {FORMAT}",
-                do="open the model again; it is then measured anew",
-            )
-        return cls(tuple(Check(**row) for row in kept["rows"]), kept["model"], kept["versions"])
+            found = f"format {kept.get('format')!r}, where this version writes {FORMAT}"
+            raise FormatError(what, found=found, do=do)
+        try:
+            return cls(tuple(Check(**row) for row in kept["rows"]), kept["model"], kept["versions"])
+        except (KeyError, TypeError) as error:
+            raise FormatError(what, found=f"no whole certificate ({error})", do=do) from error
 
 
 def _shown(value: float | None) -> str:
@@ -137,8 +139,11 @@ def certificate_of(model: "Model", loaded: Loaded) -> Certificate:
 
     key = opening_key(loaded)
     kept = None if key is None else recall(key, "certificate")
-    if isinstance(kept, dict) and kept.get("format") == FORMAT and kept["model"] == model.card:
-        return Certificate.from_dict(kept)
+    if isinstance(kept, dict):
+        with suppress(FormatError):  # what an older version kept is measured anew
+            whole = Certificate.from_dict(kept)
+            if whole.model == model.card:
+                return whole
     with working("measuring how exactly the model can be looked into"):
         found = measure(model)
     if key is not None:

@@ -1,16 +1,19 @@
 """Edits: interventions on sites. Values in, values out; an edit can be logged and made again."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import index
+from typing import Any, Literal, TypedDict, Unpack
 
+import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from microtome.core.errors import WrongUse
 
-Positions = int | Sequence[int] | Literal["new"] | None
+Positions = int | Sequence[int] | Tensor | Literal["new"] | None
+Units = int | Sequence[int] | Tensor | None
 Kind = Literal["set", "add", "scale"]
 Aim = Literal["zero", "mean", "counterfactual"]
 
@@ -28,7 +31,45 @@ class Elsewhere:
     how: Literal["same", "mean"]
 
 
-Value = float | Tensor | Mapping[str, Tensor] | Elsewhere
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """One value for position 0 and one for every other, `[2, units…]`."""
+
+    means: Float[Tensor, "2 *u"]
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """A site's tensor on another prompt, token for token, `[b, p, …]`.
+
+    Attributes:
+        tensor: aligned to real tokens.
+        lengths: real tokens of each row; those of the prompt that is edited have to be the same.
+    """
+
+    tensor: Tensor
+    lengths: tuple[int, ...]
+
+
+Given = float | Tensor | Mapping[str, Tensor]
+Value = Given | Elsewhere
+
+
+class Places(TypedDict, total=False):
+    """Where an edit lands; everywhere on the site, where nothing is said.
+
+    Attributes:
+        positions: real tokens (negative from the end), `new` for every generated one, None for all.
+        units: indices on the site's axis of units (heads, for `attn.heads`, `attn.pattern`, …), None for all.
+        where: a mask over the site, `[b, p, u]`, aligned to real tokens, instead of the two above. Rows of a
+            batch are chosen with it. Its last axes may be left out.
+        may_be_empty: do not raise when nothing changes.
+    """
+
+    positions: Positions
+    units: Units
+    where: Bool[Tensor, "b p *u"] | None
+    may_be_empty: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +79,8 @@ class Edit:
     Attributes:
         site: a site or a pattern of sites, such as `mlp.neurons.12` or `resid.{3,7}`.
         kind: what is done with `value`: `set`, `add`, `scale`.
-        value: a number, a tensor broadcastable to the places addressed, or one tensor a site.
-        positions: real tokens (negative from the end), `new` for every generated token, None for all.
-        units: indices on the site's axis of units (heads, for attention), None for all.
-        where: a mask over the whole site, aligned to real tokens, `[b, p, u]`; excludes the two above.
-        may_be_empty: whether changing nothing is allowed.
+        value: a number; a tensor that broadcasts to the site's shape, with the positions named; or one tensor a site.
+        positions, units, where, may_be_empty: see `Places`.
     """
 
     site: str
@@ -50,7 +88,7 @@ class Edit:
     value: Value
     positions: tuple[int, ...] | Literal["new"] | None = None
     units: tuple[int, ...] | None = None
-    where: Bool[Tensor, "b p u"] | None = None
+    where: Bool[Tensor, "b p *u"] | None = None
     may_be_empty: bool = False
 
     def __str__(self) -> str:
@@ -59,11 +97,9 @@ class Edit:
             parts.append(f"positions {_short(self.positions)}")
         if self.units is not None:
             parts.append(f"units {_short(self.units)}")
+        if self.where is not None:
+            parts.append(f"where a mask {list(self.where.shape)} is true")
         return ", ".join(parts)
-
-    def with_value(self, value: Value) -> "Edit":
-        """The same edit with its value known."""
-        return replace(self, value=value)
 
 
 def _short(what: tuple[int, ...] | str) -> str:
@@ -72,129 +108,99 @@ def _short(what: tuple[int, ...] | str) -> str:
     return f"({', '.join(map(str, what[:5]))}, … {len(what)} in all)"
 
 
-def _many(what: int | Sequence[int] | Tensor | None, name: str) -> tuple[int, ...] | None:
-    if what is None:
-        return None
-    found = (what,) if isinstance(what, int) else tuple(int(one) for one in what)
-    if not found:
-        raise WrongUse(f"edit at some {name}", found=f"an empty list of {name}", do=f"name {name}, or leave them out")
-    if len(dict.fromkeys(found)) < len(found):
-        raise WrongUse(f"edit at some {name}", found=f"{name} named twice in {found}", do="name each once")
-    return found
-
-
-def _edit(
-    site: str,
-    kind: Kind,
-    value: Value,
-    positions: Positions,
-    units: Any,
-    where: Tensor | None,
-    may_be_empty: bool,
-) -> Edit:
-    if where is not None and not (positions is None and units is None):
-        raise WrongUse(
-            f"{kind} at {site}",
-            found="a mask beside positions or units",
-            do="give `where` alone: it already says which positions and units",
-        )
-    named = "new" if isinstance(positions, str) else _many(positions, "positions")
-    if isinstance(positions, str) and positions != "new":
-        raise WrongUse(f"{kind} at {site}", found=f"positions={positions!r}", do="give numbers or 'new'")
-    return Edit(site, kind, value, named, _many(units, "units"), where, may_be_empty)
-
-
-def set(
-    site: str,
-    value: float | Tensor | Mapping[str, Tensor],
-    *,
-    positions: Positions = None,
-    units: int | Sequence[int] | None = None,
-    where: Bool[Tensor, "b p u"] | None = None,
-    may_be_empty: bool = False,
-) -> Edit:
+def set(site: str, value: Given, **places: Unpack[Places]) -> Edit:
     """Replaces values at a site.
 
     Args:
         site: a site or a pattern.
-        value: a number; a tensor that broadcasts to `[b, positions, units…]`; or one tensor a site.
-        positions: real tokens, `new` for generated ones, None for all.
-        units: on the site's unit axis; heads for `attn.heads`, `attn.pattern`, …
-        where: a mask over the whole site instead of positions and units.
-        may_be_empty: do not raise when nothing changes.
+        value: a number; a tensor that broadcasts to the site's shape, with the positions named; or one a site.
+        **places: positions, units, where, may_be_empty: see `Places`.
+
+    Raises:
+        WrongUse: places or a value that mean nothing.
     """
-    return _edit(site, "set", value, positions, units, where, may_be_empty)
+    return _edit("set", site, value, **places)
 
 
-def add(
-    site: str,
-    value: float | Tensor | Mapping[str, Tensor],
-    *,
-    positions: Positions = None,
-    units: int | Sequence[int] | None = None,
-    where: Bool[Tensor, "b p u"] | None = None,
-    may_be_empty: bool = False,
-) -> Edit:
+def add(site: str, value: Given, **places: Unpack[Places]) -> Edit:
     """Adds to values at a site; arguments as for `set`."""
-    return _edit(site, "add", value, positions, units, where, may_be_empty)
+    return _edit("add", site, value, **places)
 
 
-def scale(
-    site: str,
-    value: float | Tensor,
-    *,
-    positions: Positions = None,
-    units: int | Sequence[int] | None = None,
-    where: Bool[Tensor, "b p u"] | None = None,
-    may_be_empty: bool = False,
-) -> Edit:
+def scale(site: str, value: Given, **places: Unpack[Places]) -> Edit:
     """Multiplies values at a site; arguments as for `set`."""
-    return _edit(site, "scale", value, positions, units, where, may_be_empty)
+    return _edit("scale", site, value, **places)
 
 
-def ablate(
-    site: str,
-    *,
-    positions: Positions = None,
-    units: int | Sequence[int] | None = None,
-    to: Aim = "zero",
-    source: Any = None,
-    may_be_empty: bool = False,
-) -> Edit:
+def ablate(site: str, *, to: Aim = "zero", source: Any = None, **places: Unpack[Places]) -> Edit:
     """Removes what a site says, in one of three senses.
 
     Args:
         site: a site or a pattern.
-        positions: real tokens, `new` for generated ones, None for all.
-        units: on the site's unit axis.
         to: `zero`; `mean` of the site over `source` texts (position 0 apart, the others pooled); or
             `counterfactual`, the site's values on the `source` prompt, position by position.
         source: the texts or the prompt; `mean` without it takes the shipped neutral prompts.
-        may_be_empty: do not raise when nothing changes.
+        **places: as for `set`.
 
     Raises:
         WrongUse: `to` is none of these, or a counterfactual is missing.
     """
-    if to == "zero":
-        value: Value = 0.0
-    elif to == "mean":
-        value = Elsewhere(source, "mean")
-    elif to == "counterfactual" and source is not None:
-        value = Elsewhere(source, "same")
-    else:
+    if to == "counterfactual" and source is None:
+        raise WrongUse(f"ablate {site} to {to!r}", found="no `source` prompt", do="give source= the counterfactual")
+    if to == "zero" and source is not None:
+        raise WrongUse(f"ablate {site} to {to!r}", found="a `source`", do="say to='mean' or to='counterfactual'")
+    values: dict[str, Value] = {
+        "zero": 0.0,
+        "mean": Elsewhere(source, "mean"),
+        "counterfactual": Elsewhere(source, "same"),
+    }
+    if to not in values:
+        raise WrongUse(f"ablate {site}", found=f"to={to!r}", do=f"say one of {', '.join(values)}")
+    return _edit("set", site, values[to], **places)
+
+
+def _edit(
+    kind: Kind, site: str, value: Any, *,
+    positions: Any = None, units: Any = None, where: Tensor | None = None, may_be_empty: bool = False,
+) -> Edit:  # fmt: skip
+    """The edit, if what was given means one: it comes from people, so it may be anything."""
+    what = f"{kind} at {site}"
+    value = value.item() if isinstance(value, np.number) else value
+    if not isinstance(value, int | float | Tensor | Mapping | Elsewhere):
+        raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
+    if where is not None and not (positions is None and units is None):
         raise WrongUse(
-            f"ablate {site} to {to!r}",
-            found="no `source` prompt" if to == "counterfactual" else f"to={to!r}",
-            do="give source= the counterfactual prompt"
-            if to == "counterfactual"
-            else "use zero, mean or counterfactual",
+            what,
+            found="a mask beside positions or units",
+            do="give `where` alone: it already says which positions and units",
         )
-    return _edit(site, "set", value, positions, units, None, may_be_empty)
+    if isinstance(positions, str) and positions != "new":
+        raise WrongUse(what, found=f"positions={positions!r}", do="give numbers or 'new'")
+    named = "new" if isinstance(positions, str) else _many(positions, what, "positions")
+    return Edit(site, kind, value, named, _many(units, what, "units"), where, may_be_empty)
+
+
+def _many(asked: Any, what: str, name: str) -> tuple[int, ...] | None:
+    if asked is None:
+        return None
+    plain = asked.tolist() if isinstance(asked, Tensor | np.ndarray | np.generic) else asked
+    items = list(plain) if isinstance(plain, Iterable) else [plain]
+    if not items:
+        raise WrongUse(what, found=f"an empty list of {name}", do=f"name {name}, or leave them out")
+    wrong = [one for one in items if isinstance(one, bool) or not isinstance(one, int | np.integer)]
+    if wrong:
+        raise WrongUse(
+            what, found=f"{name} such as {wrong[0]!r}", do=f"give whole numbers as {name}, or a mask `where`"
+        )
+    found = tuple(map(index, items))
+    if len(dict.fromkeys(found)) < len(found):
+        raise WrongUse(what, found=f"{name} named twice in {_short(found)}", do="name each once")
+    return found
 
 
 def operate(kind: Kind, x: Tensor, value: float | Tensor) -> Tensor:
     """What an edit does to the values that it addresses."""
-    v = value.to(x.dtype) if isinstance(value, Tensor) else value
+    v = value.to(x) if isinstance(value, Tensor) else value
     if kind == "add":
         return x + v
     if kind == "scale":

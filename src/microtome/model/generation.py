@@ -8,6 +8,7 @@ from torch import Tensor
 from microtome.core.errors import WrongUse
 from microtome.core.sites import Site
 from microtome.model.edits import Edit
+from microtome.model.placing import Value
 from microtome.model.session import Session
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def generate(
     model: "Model",
-    edits: tuple[tuple[Edit, dict[Site, float | Tensor]], ...],
+    edits: tuple[tuple[Edit, dict[Site, Value]], ...],
     inputs: Any,
     max_new_tokens: int,
     *,
@@ -32,7 +33,7 @@ def generate(
 
 def generated_ids(
     model: "Model",
-    edits: tuple[tuple[Edit, dict[Site, float | Tensor]], ...],
+    edits: tuple[tuple[Edit, dict[Site, Value]], ...],
     inputs: Any,
     max_new_tokens: int,
     *,

@@ -1,9 +1,9 @@
 """Inputs: text, ids, batches or chat messages, made into padded ids whose positions mean real tokens."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase
 from microtome.core.errors import SiteNotFound, WrongUse
 
 Side = Literal["left", "right"]
-Inputs = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | Sequence[dict[str, str]] | Tensor
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,11 @@ class Batch:
         return x.gather(1, index.reshape(index.shape + (1,) * (x.ndim - 2)).expand(x.shape))
 
     def place(self, row: int, position: int) -> int:
-        """Where a real token's position stands in `ids`; negative ones count from the row's end.
+        """The column of `ids` where a token stands; arguments and errors as for `token`."""
+        return self.offsets[row] + self.token(row, position)
+
+    def token(self, row: int, position: int) -> int:
+        """A position as a count of real tokens from the row's start; negative ones count from its end.
 
         Raises:
             SiteNotFound: the row has no such token.
@@ -90,7 +93,7 @@ class Batch:
                 found=f"row {row} of the batch has {length} tokens",
                 do=f"name one of 0 to {length - 1}, or -1 to -{length} from the end",
             )
-        return self.offsets[row] + position % length
+        return position % length
 
 
 def to_batch(
@@ -99,8 +102,8 @@ def to_batch(
     """Makes a batch of what the user gave.
 
     Args:
-        inputs: a text, texts, chat messages (`[{"role", "content"}]`), token ids (`[p]` or `[b, p]`, ragged
-            lists too), or a `Batch`.
+        inputs: a text, a chat (`[{"role", "content"}]`), token ids (`[p]`), a batch of any of these (ragged
+            ones too), ids as a tensor (`[p]` or `[b, p]`), or a `Batch`.
         tokenizer: of the model; needed for text.
         device: where the ids go.
         side: where shorter rows are padded.
@@ -108,13 +111,15 @@ def to_batch(
     Raises:
         WrongUse: nothing to run on, or a kind of input that is none of these.
     """
+    if side not in ("left", "right"):
+        raise WrongUse("pad the rows of a batch", found=f"padding={side!r}", do="say 'left' or 'right'")
     if isinstance(inputs, Batch):
         return inputs
     rows = _rows(inputs, tokenizer)
-    if not rows or not all(rows):
+    if not all(rows):
         raise WrongUse(
             "run the model",
-            found="no tokens" if not rows else f"row {[bool(r) for r in rows].index(False)} has no tokens",
+            found="no tokens" if len(rows) == 1 else f"row {[bool(row) for row in rows].index(False)} has no tokens",
             do="give at least one token a row",
         )
     width = max(map(len, rows))
@@ -125,30 +130,78 @@ def to_batch(
     return Batch(ids.to(device), tuple(map(len, rows)), side)
 
 
+def check_ids(batch: Batch, vocabulary: int | None, longest: int | None) -> Batch:
+    """The batch, where a model can read it.
+
+    Args:
+        batch: what will be run.
+        vocabulary: how many token ids the model embeds, if known.
+        longest: how many positions it has learned, where it has learned them one by one.
+
+    Raises:
+        WrongUse: an id that is none of them, or a row that is too long.
+    """
+    least, most = int(batch.ids.min()), int(batch.ids.max())
+    if vocabulary is not None and not 0 <= least <= most < vocabulary:
+        raise WrongUse(
+            "run the model",
+            found=f"the token id {most if least >= 0 else least}",
+            do=f"give ids from 0 to {vocabulary - 1}: the model has no others",
+        )
+    if longest is not None and batch.ids.shape[1] > longest:
+        raise WrongUse(
+            "run the model",
+            found=f"{batch.ids.shape[1]} tokens in a row",
+            do=f"give {longest} at most: the model has learned no position beyond",
+        )
+    return batch
+
+
 def _rows(inputs: Any, tokenizer: PreTrainedTokenizerBase | None) -> list[list[int]]:
-    if isinstance(inputs, Tensor):
-        return torch.atleast_2d(inputs).tolist()
-    if isinstance(inputs, str):
-        return [text_ids(inputs, tokenizer)]
-    items = list(inputs)
-    if all(isinstance(item, str) for item in items):
-        return [text_ids(item, tokenizer) for item in items]
-    if all(isinstance(item, int) for item in items):
-        return [items]
-    if all(isinstance(item, dict) for item in items):
-        return [_chat_ids(items, tokenizer)]
-    if all(isinstance(item, (list, tuple, Tensor)) for item in items):
-        return [[int(one) for one in item] for item in items]
-    raise WrongUse(
-        "run the model",
-        found=f"an input of {sorted({type(item).__name__ for item in items})}",
-        do="give a text, texts, chat messages, or token ids",
-    )
+    """One row where one input was given, else one for each."""
+    plain = _plain(inputs)
+    if (row := _row(plain, tokenizer)) is not None:
+        return [row]
+    found = [_row(_plain(item), tokenizer) for item in plain] if isinstance(plain, list) else [None]
+    rows = [row for row in found if row is not None]
+    if len(rows) < len(found):
+        raise WrongUse(
+            "run the model",
+            found=f"an input of {_kind(plain)}",
+            do="give a text, chat messages or token ids (of a tokenizer's output: its input_ids), or a list of these",
+        )
+    return rows
 
 
-def text_ids(text: str, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
-    """The ids of a text, with the special tokens that the tokenizer adds."""
-    return list(_present(tokenizer)(text)["input_ids"])
+def _plain(inputs: Any) -> Any:
+    """Tensors, arrays and tuples as lists of plain numbers."""
+    if isinstance(inputs, Tensor | np.ndarray | np.generic):
+        return inputs.tolist()
+    return [_plain(one) for one in inputs] if isinstance(inputs, list | tuple | range) else inputs
+
+
+def _row(one: Any, tokenizer: PreTrainedTokenizerBase | None) -> list[int] | None:
+    """The ids of one input; None where it is not one."""
+    if isinstance(one, str):
+        return text_ids(one, tokenizer)
+    if not isinstance(one, list):
+        return None
+    if all(isinstance(item, int) and not isinstance(item, bool) for item in one):
+        return one
+    if all(isinstance(item, dict) for item in one):
+        return _chat_ids(one, tokenizer)
+    return None
+
+
+def _kind(inputs: Any) -> str:
+    if not isinstance(inputs, list):
+        return f"type {type(inputs).__name__}"
+    return f"a list of {', '.join(sorted({type(item).__name__ for item in inputs}))}"
+
+
+def text_ids(text: str, tokenizer: PreTrainedTokenizerBase | None, *, special: bool = True) -> list[int]:
+    """The ids of a text, with the special tokens that the tokenizer adds, or without."""
+    return list(_present(tokenizer)(text, add_special_tokens=special)["input_ids"])
 
 
 def _chat_ids(messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
@@ -160,7 +213,7 @@ def _chat_ids(messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase
             do="give a plain text",
         )
     text = present.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return list(present(str(text), add_special_tokens=False)["input_ids"])
+    return text_ids(str(text), present, special=False)
 
 
 def _present(tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.core.errors import WrongUse
+from microtome.core.errors import NotFound, WrongUse
+from microtome.model.anatomy import Layer
+from microtome.model.inputs import Batch, text_ids
 
 if TYPE_CHECKING:
     from microtome.model.model import Model
@@ -62,11 +64,42 @@ class LogitLens:
         return "\n".join((head, *rows))
 
 
+@dataclass(frozen=True)
+class DirectAttribution:
+    """What each part of a model adds to a difference of two logits by itself, through the unembedding alone.
+
+    Attributes:
+        target: the token whose logit counts for, as text.
+        against: the one that counts against; None for the mean logit.
+        position: which token's stream is read.
+        parts: logits by site, `embed`, `attn.out.L`, `mlp.out.L`; and `bias`, what the final norm's and the
+            unembedding's biases give.
+        heads: how each `attn.out` divides among its heads, `[l, h]`; what its own biases give is not among them.
+    """
+
+    target: str
+    against: str | None
+    position: int
+    parts: dict[str, float]
+    heads: Float[Tensor, "l h"]
+
+    @property
+    def value(self) -> float:
+        """The difference of the logits, before any soft-cap: the sum of the parts."""
+        return sum(self.parts.values())
+
+    def __str__(self) -> str:
+        against = "the mean logit" if self.against is None else repr(self.against)
+        largest = sorted(self.parts.items(), key=lambda part: -abs(part[1]))[:12]
+        head = f"{self.target!r} against {against} at position {self.position}: {self.value:.3f}"
+        return "\n".join((head, *(f"{name:14}{logits:9.3f}" for name, logits in largest)))
+
+
 def predict(model: "Model", inputs: Any, top: int) -> Prediction:
     """See `Model.predict`."""
-    run = model.run(inputs, capture=["logits"], last_logits_only=True)
-    if run["logits"].shape[0] != 1:
-        raise WrongUse("predict", found=f"{run['logits'].shape[0]} rows", do="give one prompt, or use model.run")
+    if top < 1:
+        raise WrongUse("predict", found=f"top={top}", do="ask for at least one token")
+    run = model.run(_one(model, inputs, "predict"), capture=["logits"], last_logits_only=True)
     logits = run["logits"][0, -1].float()
     probabilities = logits.softmax(-1)
     ids = probabilities.topk(min(top, logits.shape[0])).indices.tolist()
@@ -78,6 +111,13 @@ def predict(model: "Model", inputs: Any, top: int) -> Prediction:
     )
 
 
+def _one(model: "Model", inputs: Any, what: str) -> Batch:
+    batch = model.batch(inputs)
+    if len(batch.lengths) != 1:
+        raise WrongUse(what, found=f"{len(batch.lengths)} rows", do="give one prompt, or use model.run")
+    return batch
+
+
 def token_text(model: "Model", token: int) -> str:
     """A token's text, or its id where the model has no tokenizer."""
     return f"<{token}>" if model.tokenizer is None else str(model.tokenizer.decode([token]))
@@ -85,13 +125,11 @@ def token_text(model: "Model", token: int) -> str:
 
 def logit_lens(model: "Model", inputs: Any) -> LogitLens:
     """See `Model.logit_lens`."""
-    depths = ["resid.*", "resid.final"]
-    run = model.run(inputs, capture=depths)
+    run = model.run(_one(model, inputs, "read the logit lens"), capture=["resid.*", "resid.final"])
     names = tuple(run)
     best, probabilities = [], []
     for name in names:
-        chance = read_out(model, run[name][0]).float().softmax(-1)
-        top = chance.max(-1)
+        top = read_out(model, run[name])[0].float().softmax(-1).max(-1)
         best.append(tuple(token_text(model, one) for one in top.indices.tolist()))
         probabilities.append(top.values)
     prompt = tuple(token_text(model, one) for one in run.batch.tokens[0])
@@ -108,25 +146,69 @@ def read_out(model: "Model", stream: Float[Tensor, "*b d"]) -> Float[Tensor, "*b
 
 
 def direct_attribution(
-    model: "Model", inputs: Any, direction: Float[Tensor, "d"], position: int = -1
-) -> dict[str, float]:
-    """How much each branch's output adds directly to a direction of the unembedding at one position.
-
-    The final norm is held at its scale; the parts add up to the direction's logit, biases of the final
-    norm and unembedding aside. Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
-
-    Args:
-        model: the model.
-        inputs: one prompt.
-        direction: a row of the unembedding, or a difference of two, `[d]`.
-        position: which token's stream is read.
-
-    Returns:
-        logits by site: `embed`, `attn.out.L`, `mlp.out.L`.
-    """
-    run = model.run(inputs, capture=["embed", "attn.out.*", "mlp.out.*", "resid.final"])
+    model: "Model", inputs: Any, target: str | int, against: str | int | None, position: int
+) -> DirectAttribution:
+    """See `Model.direct_attribution`."""
+    batch = _one(model, inputs, "attribute a logit directly")
+    ids = token_id(model, target), None if against is None else token_id(model, against)
+    place = batch.token(0, position)
+    run = model.run(batch, capture=["embed", "attn.heads.*", "attn.out.*", "mlp.out.*", "resid.final"])
+    direction, bias = _direction(model, *ids)
     norm = model.anatomy.final_norm
-    scale = norm.scale(run["resid.final"][0, position])
-    read = norm.pull(direction, scale)
-    parts = [name for name in run if name != "resid.final"]
-    return {name: float(run[name][0, position] @ read) for name in parts}
+    read = norm.pull(direction, norm.scale(run["resid.final"][0, place].double()))
+    names = [name for name in run if name.startswith(("embed", "attn.out.", "mlp.out."))]
+    parts = {name: float(run[name][0, place].double() @ read) for name in names}
+    if norm.bias is not None:
+        bias += float(direction @ norm.bias.double())
+    texts = [None if one is None else token_text(model, one) for one in ids]
+    mixes = run.stack("attn.heads.*")[:, 0, place]
+    heads = torch.stack([_by_head(*one, read) for one in zip(model.anatomy.layers, mixes, strict=True)])
+    return DirectAttribution(str(texts[0]), texts[1], position, {**parts, "bias": bias}, heads)
+
+
+def _direction(model: "Model", target: int, against: int | None) -> tuple[Float[Tensor, "d"], float]:
+    """The unembedding's row of a token minus another's, or minus the mean row; and the same of its bias."""
+    rows, constants = model.anatomy.w_u, model.anatomy.b_u
+    other = rows.double().mean(0) if against is None else rows[against].double()
+    if constants is None:
+        return rows[target].double() - other, 0.0
+    least = constants.double().mean() if against is None else constants[against].double()
+    return rows[target].double() - other, float(constants[target].double() - least)
+
+
+def _by_head(layer: Layer, mixes: Float[Tensor, "h c"], read: Float[Tensor, "d"]) -> Float[Tensor, "h"]:
+    """What each head writes towards a read vector; a norm after the branch is held at its scale."""
+    written = torch.einsum("hc,dhc->hd", mixes.double(), layer.w_o.double())
+    norm = layer.attn_post_norm
+    if norm is not None:
+        total = written.sum(0) if layer.b_o is None else written.sum(0) + layer.b_o.double()
+        read = norm.pull(read, norm.scale(total))
+    return written @ read
+
+
+def token_id(model: "Model", item: str | int) -> int:
+    """The id of one token, named by its text or its id.
+
+    Raises:
+        NotFound: the text is not one token (the message shows those that it is), or the id does not exist.
+        WrongUse: a text, where the model has no tokenizer.
+    """
+    if isinstance(item, int):
+        vocabulary = model.anatomy.sizes.v
+        if not 0 <= item < vocabulary:
+            raise NotFound(
+                f"find the token id {item}", found=f"a vocabulary of {vocabulary}", do=f"give an id below {vocabulary}"
+            )
+        return item
+    if model.tokenizer is None:
+        raise WrongUse(f"find the token {item!r}", found="a model without a tokenizer", do="give token ids")
+    ids = text_ids(item, model.tokenizer, special=False)
+    if len(ids) != 1:
+        shown = " + ".join(repr(token_text(model, one)) for one in ids) or "nothing"
+        hint = "; words inside a text begin with a space" if not item.startswith(" ") else ""
+        raise NotFound(
+            f"find the token {item!r}",
+            found=f"the tokenizer makes {len(ids)} tokens of it: {shown}",
+            do=f"name one token{hint}",
+        )
+    return ids[0]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,20 +13,20 @@ from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, Sites, site
 from microtome.model.anatomy import Anatomy, dtype_of
 from microtome.model.attention import NAME as WATCHED_ATTENTION
-from microtome.model.edits import Edit, Elsewhere
+from microtome.model.edits import Edit
 from microtome.model.generation import generate
-from microtome.model.inputs import Batch, Side, to_batch
-from microtome.model.looks import LogitLens, Prediction, logit_lens, predict
+from microtome.model.inputs import Batch, Side, check_ids, to_batch
+from microtome.model.looks import DirectAttribution, LogitLens, Prediction, direct_attribution, logit_lens, predict
 from microtome.model.network import Network
-from microtome.model.neutral import NEUTRAL
 from microtome.model.run import Run, aligned
 from microtome.model.session import Session, run_once
 from microtome.model.taps import named_parts
+from microtome.model.values import Value, means, values
 
 if TYPE_CHECKING:
     from microtome.model.certificate import Certificate
 
-Resolved = tuple[Edit, dict[Site, float | Tensor]]
+Resolved = tuple[Edit, dict[Site, Value]]
 Metric = Callable[[Float[Tensor, "b p v"]], Float[Tensor, ""]]
 INSIDE_ATTENTION = frozenset({"attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern"})
 
@@ -50,7 +49,7 @@ class Model:
         self.module, self.tokenizer, self.network = module, tokenizer, network
         self.name, self.fingerprint = name, fingerprint
         self.certificate: Certificate | None = None
-        self._edits: tuple[Edit, ...] = ()
+        self._edits: tuple[Resolved, ...] = ()
 
     @property
     def anatomy(self) -> Anatomy:
@@ -127,8 +126,13 @@ class Model:
         return Sites(self.n_layers, kinds, tuple(self.network.modules))
 
     def batch(self, inputs: Any, *, padding: Side = "right") -> Batch:
-        """Text, texts, ids or chat messages as padded ids on the model's device."""
-        return to_batch(inputs, self.tokenizer, self.device, padding)
+        """Text, texts, ids or chat messages as padded ids on the model's device.
+
+        Raises:
+            WrongUse: an empty row, ids or positions that the model does not have, or an input of another kind.
+        """
+        made = to_batch(inputs, self.tokenizer, self.device, padding)
+        return check_ids(made, self.network.vocabulary, self.network.longest)
 
     def tokens(self, inputs: Any) -> list[str]:
         """The texts of the tokens of one input, as the tokenizer gives them.
@@ -186,7 +190,7 @@ class Model:
             self.network,
             batch,
             inner,
-            self._resolved((*self._edits, *edits)),
+            (*self._edits, *self._resolved(edits)),
             gradients=backward is not None,
             stop=True,
         )
@@ -199,7 +203,7 @@ class Model:
         if backward is not None:
             logits = session.captured[site("logits")]
             score = backward(logits if last_logits_only else aligned(site("logits"), logits, batch))
-            metric, grads = float(score.detach()), _gradients(score, wanted, session)
+            metric, grads = _gradients(score, wanted, session)
         return self._packed(session, wanted, grads, metric, whole=not last_logits_only)
 
     def _packed(
@@ -243,82 +247,41 @@ class Model:
 
     @contextmanager
     def edit(self, *edits: Edit) -> Iterator["Model"]:
-        """Every run, prediction and generation inside the block has these edits; nested blocks add up."""
+        """Every run, prediction and generation inside the block has these edits; nested blocks add up.
+
+        Means and counterfactuals are taken once, on entering, from the model without any edit.
+        """
         before = self._edits
-        self._resolved(edits)
-        self._edits = (*before, *edits)
+        self._edits = (*before, *self._resolved(edits))
         try:
             yield self
         finally:
             self._edits = before
 
     def _resolved(self, edits: Iterable[Edit]) -> tuple[Resolved, ...]:
-        return tuple(pair for edit in edits for pair in self._values(edit))
+        return tuple((edit, values(edit, self._sites(edit.site), self._unedited)) for edit in edits)
 
-    def _values(self, edit: Edit) -> list[Resolved]:
-        """An edit with the value of each of its sites; an ablation to the mean becomes two edits."""
-        sites = self._sites(edit.site)
-        value = edit.value
-        if isinstance(value, Elsewhere):
-            return (
-                self._at_means(edit, value, sites)
-                if value.how == "mean"
-                else [self._from_elsewhere(edit, value, sites)]
-            )
-        if isinstance(value, (float, int, Tensor)):
-            return [(edit, dict.fromkeys(sites, value.to(self.device) if isinstance(value, Tensor) else value))]
-        lacking = [str(one) for one in sites if str(one) not in value]
-        if lacking:
-            raise WrongUse(f"edit: {edit}", found=f"no value for {', '.join(lacking[:4])}", do="give one a site")
-        return [(edit, {one: value[str(one)].to(self.device) for one in sites})]
+    def _unedited(self, inputs: Any, capture: Sequence[str]) -> Run:
+        before, self._edits = self._edits, ()
+        try:
+            return self.run(inputs, capture)
+        finally:
+            self._edits = before
 
-    def _from_elsewhere(self, edit: Edit, value: Elsewhere, sites: list[Site]) -> Resolved:
-        with self._unedited():
-            there = self.run(value.inputs, capture=[str(one) for one in sites])
-        found: dict[Site, float | Tensor] = {}
-        for one in sites:
-            tensor = there[str(one)].movedim(one.kind.position_axis, 1)
-            if isinstance(edit.positions, tuple):
-                tensor = tensor[:, [there.batch.place(0, position) for position in edit.positions]]
-            found[one] = tensor
-        return edit, found
-
-    def _at_means(self, edit: Edit, value: Elsewhere, sites: list[Site]) -> list[Resolved]:
-        means = self.means(edit.site, value.inputs)
-        first: dict[Site, float | Tensor] = {one: means[str(one)][:1, None] for one in sites}
-        rest: dict[Site, float | Tensor] = {one: means[str(one)][1:, None] for one in sites}
-        if edit.positions == "new":
-            return [(edit, rest)]
-        if edit.positions is None:
-            return [(edit, rest), (replace(edit, positions=(0,), may_be_empty=True), first)]
-        later = tuple(position for position in edit.positions if position)
-        pairs = [(replace(edit, positions=later), rest)] if later else []
-        return [*pairs, (replace(edit, positions=(0,)), first)] if 0 in edit.positions else pairs
-
-    def means(self, pattern: str, texts: Sequence[str] | None = None) -> dict[str, Float[Tensor, "2 ..."]]:
+    def means(self, pattern: str, texts: Any = None) -> dict[str, Float[Tensor, "2 ..."]]:
         """Mean values of sites over texts: what a unit gives when nothing in particular is asked of it.
 
         Row 0 is the mean at position 0, row 1 the mean over all others: position 0 holds a few enormous
-        activations that would drown the rest.
+        activations that would drown the rest. Edits in force have no part in it.
 
         Args:
             pattern: sites whose axes after the position are fixed (not scores or patterns).
             texts: what to run; None for the shipped neutral prompts.
-        """
-        sites = [str(one) for one in self._sites(pattern)]
-        with self._unedited():
-            run = self.run(list(texts or NEUTRAL), capture=sites)
-        later = run.mask.clone()
-        later[:, 0] = False
-        return {one: torch.stack([run[one][:, 0].mean(0), run[one][later].mean(0)]) for one in sites}
 
-    @contextmanager
-    def _unedited(self) -> Iterator[None]:
-        before, self._edits = self._edits, ()
-        try:
-            yield
-        finally:
-            self._edits = before
+        Raises:
+            WrongUse: the sites have no such mean, or the texts are one token each.
+        """
+        return means(self._sites(pattern), texts, self._unedited)
 
     def generate(self, inputs: Any, *, max_new_tokens: int = 20, sample: bool = False, seed: int = 0) -> list[str]:
         """Continues each row, under the edits in force, with a key/value cache.
@@ -334,10 +297,14 @@ class Model:
         """
         if not self.network.generates:
             raise self._lacking("generate", "no way to generate")
-        return generate(self, self._resolved(self._edits), inputs, max_new_tokens, sample=sample, seed=seed)
+        return generate(self, self._edits, inputs, max_new_tokens, sample=sample, seed=seed)
 
     def predict(self, inputs: Any, *, top: int = 10) -> Prediction:
-        """The most probable next tokens of one input."""
+        """The most probable next tokens of one input.
+
+        Raises:
+            WrongUse: several rows, or fewer than one token asked for.
+        """
         if isinstance(self.module, PreTrainedModel) and not self.network.generates:
             raise self._lacking("predict the next token", "no logits of a next token")
         return predict(self, inputs, top)
@@ -350,17 +317,46 @@ class Model:
         )
 
     def logit_lens(self, inputs: Any) -> LogitLens:
-        """What the unembedding reads from the stream entering each layer, at every position."""
+        """What the unembedding reads from the stream entering each layer, and from its end, at every position.
+
+        nostalgebraist 2020, "interpreting GPT: the logit lens".
+
+        Raises:
+            WrongUse: several rows.
+        """
         return logit_lens(self, inputs)
 
+    def direct_attribution(
+        self, inputs: Any, target: str | int, against: str | int | None = None, *, position: int = -1
+    ) -> DirectAttribution:
+        """How much each branch, and each head, adds directly to a difference of two logits.
 
-def _gradients(score: Tensor, wanted: tuple[Site, ...], session: Session) -> dict[Site, Tensor]:
-    if score.ndim or not score.requires_grad:
+        The final norm is held at its scale, and so are norms after branches; the parts add up to the
+        difference of the logits before any soft-cap. What a part does through later layers is not in it.
+        Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits".
+
+        Args:
+            inputs: one prompt.
+            target: a token, by text or id.
+            against: another; None for the mean logit.
+            position: which token's stream is read; negative from the end.
+
+        Raises:
+            NotFound: a text is not one token, or an id or the position does not exist.
+            WrongUse: several rows.
+        """
+        return direct_attribution(self, inputs, target, against, position)
+
+
+def _gradients(score: Any, wanted: tuple[Site, ...], session: Session) -> tuple[float, dict[Site, Tensor]]:
+    """A metric's value and its gradients at sites; zeros where it does not depend on one."""
+    if not isinstance(score, Tensor) or score.ndim or not score.requires_grad:
+        shape = f"shape {list(score.shape)}" if isinstance(score, Tensor) and score.ndim else "no gradient"
         raise WrongUse(
             "run backward from a metric",
-            found=f"a metric of shape {list(score.shape)}" if score.ndim else "a metric that no site reaches",
-            do="return one number computed from the logits",
+            found=f"a metric of type {type(score).__name__} and {shape}",
+            do="return one number computed from the logits by torch, such as logits[0, -1, 5]",
         )
     tensors = [session.captured[one] for one in wanted]
-    grads = torch.autograd.grad(score, tensors, allow_unused=True, materialize_grads=True)
-    return dict(zip(wanted, grads, strict=True))
+    grads = torch.autograd.grad(score, tensors, allow_unused=True, materialize_grads=True) if tensors else ()
+    return float(score.detach()), dict(zip(wanted, grads, strict=True))

@@ -64,6 +64,11 @@ class Network:
             return None
         return self.module.get_input_embeddings().get_parameter("weight").shape[0]
 
+    @property
+    def longest(self) -> int | None:
+        """How many positions it has learned one by one; None where it has not, or that cannot be told."""
+        return None
+
     @cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(self.module.forward).parameters

@@ -7,14 +7,15 @@ then one token at a time in generation with a cache.
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.core.sites import Site
-from microtome.model.edits import Edit, operate
+from microtome.model.edits import Edit, Pooled, Taken, operate
 from microtome.model.inputs import Batch
 
-OVER_KEYS = ("attn.k", "attn.v")
+Value = float | Tensor | Pooled | Taken
 
 
 @dataclass(frozen=True)
@@ -25,105 +26,204 @@ class Chunk:
     width: int
 
 
-def apply(edit: Edit, value: float | Tensor, site: Site, x: Tensor, batch: Batch, chunk: Chunk) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The columns that a site's tensor holds of the padded text, and the token that stands in each.
+
+    Attributes:
+        batch: what is run.
+        start: the first column.
+        token: each column's position in its row, `[b, w]`: negative at padding on the left, and going on
+            past the row's end where tokens are generated.
+        real: whether a token stands there at all, `[b, w]`.
+    """
+
+    batch: Batch
+    start: int
+    token: Int[Tensor, "b w"]
+    real: Bool[Tensor, "b w"]
+
+    @property
+    def prompt(self) -> int:
+        """Width of the padded prompt."""
+        return self.batch.ids.shape[1]
+
+    @property
+    def new(self) -> Bool[Tensor, "b w"]:
+        """True at generated tokens."""
+        column = torch.arange(self.start, self.start + self.token.shape[1], device=self.token.device)
+        return (column >= self.prompt).expand_as(self.token)
+
+
+def _ground(batch: Batch, end: int, width: int, device: torch.device) -> Ground:
+    """The last `width` columns before `end`: a cache drops old ones, and not every call computes all logits."""
+    column = torch.arange(end - width, end, device=device)
+    token = column[None] - torch.tensor(batch.offsets, device=column.device)[:, None]
+    lengths = torch.tensor(batch.lengths, device=column.device)[:, None]
+    ended = (token >= lengths) & (column < batch.ids.shape[1])
+    return Ground(batch, end - width, token, (token >= 0) & ~ended)
+
+
+def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: Chunk) -> Tensor:
     """The site's tensor after the edit; the same object where the edit does not reach this chunk.
+
+    Keys and values hold the cached positions too: an edit of those comes back at each call, because the
+    cache keeps what was there before the edit. Scores and patterns keep their columns at padding.
 
     Args:
         edit: what to do, and where.
-        value: its value at this site.
+        value: its value at this site; a tensor broadcasts to the site's shape, with the positions named.
         site: whose tensor it is.
         x: in the site's shape, as the rows lie in the batch.
         batch: what is run.
-        chunk: which positions `x` holds. Keys and values hold the cached positions too: an edit of
-            those comes back at each call, because the cache keeps what was there before the edit.
+        chunk: which positions the call computes.
+
+    Raises:
+        SiteNotFound: a position or a unit does not exist.
+        WrongUse: the value, or the mask, is of another shape than what is edited.
     """
-    axis = site.kind.position_axis
-    moved = x.movedim(axis, 1)
+    moved, end = x.movedim(site.kind.position_axis, 1), chunk.start + chunk.width
+    ground = _ground(batch, end, moved.shape[1], x.device)
     _check_units(edit, site, moved)
-    here = chunk
-    if site.kind.name in OVER_KEYS:
-        end = chunk.start + chunk.width
-        here = Chunk(end - moved.shape[1], moved.shape[1])
+    if isinstance(value, Taken):
+        value = _same_lengths(edit, value, batch)
+    if isinstance(value, Tensor):
+        value = _in_order(edit, value, site, x, ground)
+    rows, columns, which = _places(edit, ground, spread=isinstance(value, Tensor) and value.shape[1] > 1)
+    if not len(rows):
+        return x
+    old = moved[rows, columns]
+    if isinstance(value, Pooled):
+        value = value.means[(ground.token[rows, columns] > 0).long()]
+    elif isinstance(value, Tensor):
+        value = value[rows if value.shape[0] > 1 else 0, which if value.shape[1] > 1 else 0]
+    new = _on_units(edit, value, site, old)
     if edit.where is not None:
-        new = _masked(edit, value, moved, batch, here)
-    elif isinstance(edit.positions, tuple):
-        new = _named(edit, edit.positions, value, moved, batch, here)
-    else:
-        new = _everywhere(edit, value, moved, batch, here)
-    return x if new is moved else new.movedim(1, axis)
+        mask = _mask(edit, edit.where, site, x, ground)
+        new = torch.where(mask[rows if mask.shape[0] > 1 else 0, which], new, old)
+    if _over_keys(site) and batch.padded:
+        new = torch.where(_ground(batch, end, x.shape[-1], x.device).real[rows][:, None], new, old)
+    return moved.index_put((rows, columns), new).movedim(1, site.kind.position_axis)
 
 
-def _named(
-    edit: Edit, positions: tuple[int, ...], value: float | Tensor, x: Tensor, batch: Batch, here: Chunk
-) -> Tensor:
-    places = [[batch.place(row, position) - here.start for position in positions] for row in range(x.shape[0])]
-    inside = [i for i, column in enumerate(zip(*places, strict=True)) if all(0 <= p < here.width for p in column)]
-    if not inside:
-        return x
-    index = torch.tensor(places, device=x.device)[:, inside]
-    rows = torch.arange(x.shape[0], device=x.device)[:, None]
-    if isinstance(value, Tensor) and value.ndim == x.ndim and value.shape[1] == len(positions):
-        value = value[:, inside]
-    return x.index_put((rows, index), _on_units(edit, value, x[rows, index]))
+def _same_lengths(edit: Edit, value: Taken, batch: Batch) -> Tensor:
+    there, here = value.lengths, batch.lengths
+    if there != here and (len(there) > 1 or {*there} != {*here}):
+        raise WrongUse(
+            f"edit: {edit}",
+            found=f"a counterfactual of {_counted(there)}, where the prompt has {_counted(here)}",
+            do="give one of the same length, or name positions",
+        )
+    return value.tensor
 
 
-def _everywhere(edit: Edit, value: float | Tensor, x: Tensor, batch: Batch, here: Chunk) -> Tensor:
-    """All real tokens, or all new ones. A value with a position axis reaches as far as the prompt."""
-    prompt = batch.ids.shape[1]
-    index = torch.arange(here.start, here.start + here.width, device=x.device)
-    reached = index >= prompt if edit.positions == "new" else index >= 0
-    if isinstance(value, Tensor) and value.ndim == x.ndim and value.shape[1] not in (1, here.width):
-        value = _fitted(edit, value, x, prompt, here)
-    if isinstance(value, Tensor) and value.ndim == x.ndim and value.shape[1] > 1 and batch.side == "left":
-        value = batch.unalign(value)
-    if not bool(reached.any()):
-        return x
-    new = _on_units(edit, value, x)
-    starts = torch.tensor(batch.offsets, device=x.device)[:, None]
-    mask = reached[None] & (index[None] >= starts)
-    if batch.side == "right" and batch.padded:
-        mask = mask & ((index[None] < torch.tensor(batch.lengths, device=x.device)[:, None]) | (index[None] >= prompt))
-    if bool(mask.all()):
-        return new
-    return torch.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), new, x)
+def _counted(lengths: tuple[int, ...]) -> str:
+    return f"{', '.join(map(str, lengths[:6]))}{', …' if len(lengths) > 6 else ''} tokens"
 
 
-def _fitted(edit: Edit, value: Tensor, x: Tensor, prompt: int, here: Chunk) -> Tensor:
+def _over_keys(site: Site) -> bool:
+    return len(site.kind.position_axes) > 1
+
+
+def _in_order(edit: Edit, value: Tensor, site: Site, x: Tensor, ground: Ground) -> Tensor:
+    """A value with all of the site's axes, positions moved to axis 1 and keys lying as they lie in `x`."""
+    rows, prompt = x.shape[0], ground.prompt
+    span = len(edit.positions) if isinstance(edit.positions, tuple) else 1 if edit.positions == "new" else prompt
+    if value.ndim <= x.ndim:
+        whole = value.to(x.device).reshape((1,) * (x.ndim - value.ndim) + tuple(value.shape))
+        whole = _keys_placed(whole, site, ground).movedim(site.kind.position_axis, 1)
+        if whole.shape[0] in (1, rows) and whole.shape[1] in (1, span):
+            return whole
     raise WrongUse(
         f"edit: {edit}",
-        found=f"a value over {value.shape[1]} positions, where {here.width} are being computed (prompt: {prompt})",
-        do="give one value for all positions, or name the positions that the value is for",
+        found=f"a value of shape {list(value.shape)}, where {site} is {list(x.shape)} and {span} "
+        f"position{'s'[: span != 1]} of it can be given",
+        do="give a number, or a tensor that broadcasts to the site's shape with those positions alone",
     )
 
 
-def _masked(edit: Edit, value: float | Tensor, x: Tensor, batch: Batch, here: Chunk) -> Tensor:
-    assert edit.where is not None
-    mask = batch.unalign(edit.where.expand(x.shape[0], *edit.where.shape[1:]))
-    if mask.shape[1] != here.width or here.start:
-        raise WrongUse(
-            f"edit: {edit}",
-            found=f"a mask over {mask.shape[1]} positions, where {here.width} are being computed",
-            do="use a mask in plain runs of the same prompt; name positions in generation",
-        )
-    if isinstance(value, Tensor) and value.ndim == x.ndim and value.shape[1] > 1:
-        value = batch.unalign(value.expand(x.shape[0], *value.shape[1:]))
-    return torch.where(mask.to(x.device), operate(edit.kind, x, value), x)
+def _mask(edit: Edit, mask: Tensor, site: Site, x: Tensor, ground: Ground) -> Tensor:
+    """A mask with all of the site's axes, positions moved to axis 1, keys lying as they lie in `x`."""
+    axis, rows = site.kind.position_axis, x.shape[0]
+    if axis < mask.ndim <= x.ndim and mask.shape[axis] == ground.prompt and mask.shape[0] in (1, rows):
+        whole = mask.to(x.device).reshape(tuple(mask.shape) + (1,) * (x.ndim - mask.ndim))
+        return _keys_placed(whole, site, ground).movedim(axis, 1)
+    raise WrongUse(
+        f"edit: {edit}",
+        found=f"a mask of shape {list(mask.shape)}, where {site} is {list(x.shape)} and the prompt has "
+        f"{ground.prompt} positions",
+        do="give a mask of the site's shape on this prompt; its last axes may be left out",
+    )
 
 
-def _on_units(edit: Edit, value: float | Tensor, x: Tensor) -> Tensor:
+def _keys_placed(whole: Tensor, site: Site, ground: Ground) -> Tensor:
+    """The same with its axis of keys, where it has one, moved from real tokens to the batch's columns."""
+    if not _over_keys(site) or whole.shape[-1] == 1:
+        return whole
+    whole = whole.expand(len(ground.batch.lengths), *whole.shape[1:])
+    return ground.batch.unalign(whole.movedim(-1, 1)).movedim(1, -1)
+
+
+def _places(edit: Edit, ground: Ground, *, spread: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and columns to edit, `[n]` each, and the position along the value that belongs to each.
+
+    A value or a mask over all positions is one over the prompt's, and goes no further.
+    """
+    if not isinstance(edit.positions, tuple):
+        reached = ground.real & ground.new if edit.positions == "new" else ground.real
+        if spread or edit.where is not None:
+            reached = reached & ~ground.new
+        rows, columns = reached.nonzero(as_tuple=True)
+        return rows, columns, ground.token[rows, columns]
+    found = []
+    for row in range(len(ground.batch.lengths)):
+        places = [ground.batch.place(row, position) for position in edit.positions]
+        if len(dict.fromkeys(places)) < len(places):
+            raise WrongUse(
+                f"edit: {edit}",
+                found=f"two of these positions are one token of row {row}, which has {ground.batch.lengths[row]}",
+                do="name each token once",
+            )
+        columns = [(row, place - ground.start, i) for i, place in enumerate(places)]
+        found += [one for one in columns if 0 <= one[1] < ground.token.shape[1]]
+    index = torch.tensor(found, dtype=torch.long, device=ground.token.device).reshape(-1, 3)
+    return index[:, 0], index[:, 1], index[:, 2]
+
+
+def _on_units(edit: Edit, value: float | Tensor, site: Site, x: Tensor) -> Tensor:
+    """The edit on the units named, of the places `[n, units…]` that were picked."""
     if edit.units is None:
-        return operate(edit.kind, x, value)
-    units = torch.tensor([unit % x.shape[2] for unit in edit.units], device=x.device)
-    if isinstance(value, Tensor) and value.ndim == x.ndim and value.shape[2] == x.shape[2] > 1:
-        value = value.index_select(2, units)
-    return x.index_copy(2, units, operate(edit.kind, x.index_select(2, units), value))
+        return _operated(edit, value, site, x)
+    units = torch.tensor([unit % x.shape[1] for unit in edit.units], device=x.device)
+    if isinstance(value, Tensor) and value.ndim == x.ndim and value.shape[1] == x.shape[1] > 1:
+        value = value.index_select(1, units)
+    return x.index_copy(1, units, _operated(edit, value, site, x.index_select(1, units)))
+
+
+def _operated(edit: Edit, value: float | Tensor, site: Site, x: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        wide = (1,) * (x.ndim - value.ndim) + tuple(value.shape)
+        if any(has not in (1, takes) for has, takes in zip(wide[1:], x.shape[1:], strict=True)):
+            raise WrongUse(
+                f"edit: {edit}",
+                found=f"a value of {list(wide[1:])} for each position, where {site} has {list(x.shape[1:])}",
+                do="give a number, or a tensor that broadcasts to what is edited",
+            )
+    return operate(edit.kind, x, value)
 
 
 def _check_units(edit: Edit, site: Site, x: Tensor) -> None:
+    if edit.units is not None and x.ndim < 3:
+        raise SiteNotFound(f"edit: {edit}", found=f"one number a position at {site}", do="leave `units` out")
+    width = x.shape[2] if edit.units is not None else 0
     for unit in edit.units or ():
-        if not -x.shape[2] <= unit < x.shape[2]:
+        if not -width <= unit < width:
             raise SiteNotFound(
                 f"edit: {edit}",
-                found=f"unit {unit}, but {site} has units 0 to {x.shape[2] - 1}",
+                found=f"unit {unit}, but {site} has units 0 to {width - 1}",
                 do="name units that exist",
             )
+    if len({unit % width for unit in edit.units or ()}) < len(edit.units or ()):
+        raise WrongUse(
+            f"edit: {edit}", found=f"two of these units are one, of the {width} of {site}", do="name each unit once"
+        )

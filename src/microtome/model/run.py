@@ -30,6 +30,12 @@ class Captured(Mapping[str, Tensor]):
             do=f"name one site that it holds, or ask for it: model.run(…, capture=[{name!r}])",
         )
 
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and self[name] is not None
+        except SiteNotFound:
+            return False
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
 

@@ -1,7 +1,7 @@
 """One forward pass under watch: hooks go in, sites are captured and edited, hooks come out again."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -15,10 +15,8 @@ from microtome.model.attention import Watcher, watched
 from microtome.model.edits import Edit
 from microtome.model.inputs import Batch
 from microtome.model.network import Network, carried, carrying
-from microtome.model.placing import Chunk, apply
+from microtome.model.placing import Chunk, Value, apply
 from microtome.model.taps import Tap, tap
-
-Values = Mapping[str, float | Tensor]
 
 
 class Enough(Exception):
@@ -42,7 +40,7 @@ class Session:
         network: Network,
         batch: Batch,
         wanted: tuple[Site, ...],
-        edits: tuple[tuple[Edit, dict[Site, float | Tensor]], ...] = (),
+        edits: tuple[tuple[Edit, dict[Site, Value]], ...] = (),
         *,
         gradients: bool = False,
         stop: bool = False,
@@ -67,12 +65,12 @@ class Session:
         with ExitStack() as stack:
             root = self.network.module.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
             stack.callback(root.remove)
-            for one in taps.values():
-                if one.before is not None:
-                    stack.callback(_hold(*one.before))
             for (module, when), group in _grouped(taps).items():
                 if when != "attention":
                     stack.callback(self._hook(module, when, group))
+            for one in taps.values():
+                if one.before is not None:  # after the edits of that module's input, so as to hold what they made
+                    stack.callback(_hold(*one.before))
             stack.enter_context(watched(self._watchers(taps)))
             yield self
 
@@ -204,7 +202,9 @@ class Session:
                 raise EditTouchedNothing(
                     f"edit: {edit}",
                     found=f"it ran at {len(values)} site{'s'[: len(values) != 1]} and changed no value",
-                    do="check positions, units and value, or pass may_be_empty=True where that is right",
+                    do="positions='new' are generated tokens that are read again: generate two or more"
+                    if edit.positions == "new"
+                    else "check positions, units and value, or pass may_be_empty=True where that is right",
                 )
 
 

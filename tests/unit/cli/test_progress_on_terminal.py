@@ -1,5 +1,6 @@
 """Progress is for a person who waits: on a terminal, after a second, and gone when the work is done."""
 
+import json
 import os
 import pty
 import subprocess
@@ -48,3 +49,31 @@ def test_without_a_terminal_nothing_is_shown():
     code = SLOW.format(steps=5, seconds=0.25)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+LONG_LINE = "x" * 300
+BETWEEN = f"""
+import time
+from microtome.cli.progress import progress_on_stderr
+from microtome.core.progress import working
+with progress_on_stderr():
+    for part in range(2):
+        with working("slicing"):
+            time.sleep(1.5)
+        print("{LONG_LINE}", part)
+"""
+
+
+def test_what_is_printed_between_pieces_of_work_reaches_standard_output_as_it_is():
+    out, sent = on_terminal(BETWEEN)
+    assert out == f"{LONG_LINE} 0\n{LONG_LINE} 1\n"
+    assert sent.count("\x1b[?25l") == sent.count("\x1b[?25h") == 2  # shown twice, and taken away twice
+    assert LONG_LINE[:40] not in sent
+
+
+def test_json_can_be_sent_to_a_file_from_a_terminal():
+    out, sent = on_terminal(
+        "import sys; sys.argv = ['microtome', 'list', '--json']; import microtome.cli as c; c.main()"
+    )
+    assert json.loads(out)["task"]
+    assert "capitals" not in sent

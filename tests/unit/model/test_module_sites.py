@@ -159,6 +159,20 @@ def test_units_of_a_module_are_its_third_axis(plain):
         plain.run(IDS, edits=[edits.ablate("module:enter", units=8)])
 
 
+def test_one_number_a_position_is_edited_without_units(plain):
+    plain.module.total, read = nn.Identity(), plain.module.read
+    plain.module.read = nn.Module()
+    plain.module.read.forward = lambda x: read(x) + plain.module.total(x.sum(-1))[..., None]
+    model = Model(plain.module, None, Network(plain.module), name="plain", fingerprint="0" * 16)
+    before = model.run(IDS, capture=["module:total", "logits"])
+    after = model.run(IDS, edits=[edits.ablate("module:total", positions=1)])["logits"]
+    expected = before["logits"][0, 1] - before["module:total"][0, 1]
+    torch.testing.assert_close(after[0, 1], expected)
+    assert torch.equal(after[0, 2:], before["logits"][0, 2:])
+    with pytest.raises(SiteNotFound, match="one number a position at module:total"):
+        model.run(IDS, edits=[edits.ablate("module:total", units=0)])
+
+
 def test_rows_of_different_length_need_a_mask(plain):
     assert plain.run([IDS, IDS[::-1]])["logits"].shape == (2, 5, 40)
     with pytest.raises(WrongUse, match="takes no attention_mask"):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from microtome.data.generator import generator, paired
+from microtome.data.generator import asked, generator
 from microtome.data.row import Row
 
 # Well-known pairs of one common word each, which most tokenizers hold in one token. Left out: where
@@ -49,10 +49,4 @@ CAPITALS = {
 @generator("capitals", summary="the capital of a country, against that of another")
 def capitals(rng: Random) -> Iterator[Row]:
     """The counterfactual names the other country."""
-    for country, other in paired(rng, tuple(CAPITALS)):
-        yield Row(
-            clean=f"The capital of {country} is",
-            counterfactual=f"The capital of {other} is",
-            target=f" {CAPITALS[country]}",
-            against=f" {CAPITALS[other]}",
-        )
+    return asked(rng, "The capital of {} is", CAPITALS)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from microtome.data.generator import generator, paired
+from microtome.data.generator import asked, generator
 from microtome.data.row import Row
 
 # Pairs in which each word has the other as its usual opposite; every word stands in one pair only.
@@ -55,12 +55,4 @@ OPPOSITE = {word: other for pair in PAIRS for word, other in (pair, pair[::-1])}
 @generator("opposites", summary="the opposite of a word, against that of another")
 def opposites(rng: Random) -> Iterator[Row]:
     """The counterfactual asks for the opposite of a word from another pair."""
-    for word, other in paired(rng, tuple(OPPOSITE)):
-        if other == OPPOSITE[word]:  # each answer would stand in the other's prompt, ready to be copied
-            continue
-        yield Row(
-            clean=f"The opposite of {word} is",
-            counterfactual=f"The opposite of {other} is",
-            target=f" {OPPOSITE[word]}",
-            against=f" {OPPOSITE[other]}",
-        )
+    return asked(rng, "The opposite of {} is", OPPOSITE)

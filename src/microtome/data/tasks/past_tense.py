@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from microtome.data.generator import generator, paired
+from microtome.data.generator import asked, generator
 from microtome.data.row import Row
 
 EXAMPLES = "Today I walk, yesterday I walked. Today I see, yesterday I saw."  # one regular, one not
@@ -83,10 +83,4 @@ PAST = {
 @generator("past-tense", summary="a verb's past tense after two examples, against that of another verb")
 def past_tense(rng: Random) -> Iterator[Row]:
     """The counterfactual asks for another verb after the same examples."""
-    for verb, other in paired(rng, tuple(PAST)):
-        yield Row(
-            clean=f"{EXAMPLES} Today I {verb}, yesterday I",
-            counterfactual=f"{EXAMPLES} Today I {other}, yesterday I",
-            target=f" {PAST[verb]}",
-            against=f" {PAST[other]}",
-        )
+    return asked(rng, f"{EXAMPLES} Today I {{}}, yesterday I", PAST)

@@ -76,9 +76,7 @@ def _config(folder: Path, what: str) -> PretrainedConfig:
         with quiet():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except OSError as error:
-        raise FormatError(
-            what, found=f"config.json is damaged ({first_line(error)})", do="get the folder again"
-        ) from error
+        raise _damaged(what, f"config.json is damaged ({first_line(error)})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotSupported(
             what,
@@ -96,18 +94,14 @@ def _check_weights(folder: Path, what: str) -> None:
         )
     for name in _shards(folder / chosen, what):
         if not (folder / name).is_file():
-            raise FormatError(what, found=f"{chosen} names {name}, which is absent", do="get the folder again")
+            raise _damaged(what, f"{chosen} names {name}, which is absent")
         if not name.endswith(".safetensors"):
             continue
         try:
             with safe_open(folder / name, framework="pt"):
                 pass
         except SafetensorError as error:
-            raise FormatError(
-                what,
-                found=f"{name} is cut short or damaged ({first_line(error)})",
-                do="get the folder again",
-            ) from error
+            raise _damaged(what, f"{name} is cut short or damaged ({first_line(error)})") from error
 
 
 def _shards(path: Path, what: str) -> list[str]:
@@ -116,7 +110,7 @@ def _shards(path: Path, what: str) -> list[str]:
     try:
         return sorted({str(name) for name in json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FormatError(what, found=f"{path.name} is damaged", do="get the folder again") from error
+        raise _damaged(what, f"{path.name} is damaged") from error
 
 
 def _tokenizer(folder: Path, what: str) -> PreTrainedTokenizerBase:
@@ -131,9 +125,7 @@ def _tokenizer(folder: Path, what: str) -> PreTrainedTokenizerBase:
         with quiet():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:
-        raise FormatError(
-            what, found=f"its tokenizer cannot be read ({first_line(error)})", do="get the folder again"
-        ) from error
+        raise _damaged(what, f"its tokenizer cannot be read ({first_line(error)})") from error
 
 
 def _module(
@@ -152,9 +144,7 @@ def _module(
                 output_loading_info=True,
             )
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
-        raise FormatError(
-            what, found=f"its weights cannot be read ({first_line(error)})", do="get the folder again"
-        ) from error
+        raise _damaged(what, f"its weights cannot be read ({first_line(error)})") from error
     except (ValueError, ImportError) as error:
         if "attn_implementation" in str(error) or isinstance(error, ImportError):
             raise WrongUse(
@@ -169,3 +159,7 @@ def _module(
         ) from error
     refuse_incomplete(loading, what)
     return module
+
+
+def _damaged(what: str, found: str) -> FormatError:
+    return FormatError(what, found=found, do="get the folder again")
