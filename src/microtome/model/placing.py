@@ -96,11 +96,11 @@ def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: 
     if isinstance(value, Pooled):
         value = value.means[(ground.token[rows, columns] > 0).long()]
     elif isinstance(value, Tensor):
-        value = value[rows if value.shape[0] > 1 else 0, which if value.shape[1] > 1 else 0]
+        value = value[rows * (value.shape[0] > 1), which * (value.shape[1] > 1)]
     new = _on_units(edit, value, site, old)
     if edit.where is not None:
         mask = _mask(edit, edit.where, site, x, ground)
-        new = torch.where(mask[rows if mask.shape[0] > 1 else 0, which], new, old)
+        new = torch.where(mask[rows * (mask.shape[0] > 1), which], new, old)
     if _over_keys(site) and batch.padded:
         new = torch.where(_ground(batch, end, x.shape[-1], x.device).real[rows][:, None], new, old)
     return moved.index_put((rows, columns), new).movedim(1, site.kind.position_axis)
