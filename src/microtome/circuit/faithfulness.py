@@ -80,10 +80,11 @@ def patched(
 ) -> Float[Tensor, "s"]:
     """The target with the units of each mask set to their counterfactual values."""
     found = []
+    widths = [layer.n_units for layer in model.anatomy.layers]
     for masks in where.split(max(1, TOKENS_AT_ONCE // len(ids))):
         interventions = [
-            edits.set(f"mlp.neurons.{i}", other[i][None], where=masks[:, i], may_be_empty=True)
-            for i in range(model.n_layers)
+            edits.set(f"mlp.neurons.{i}", other[i, None, :, :width], where=masks[:, i, :, :width], may_be_empty=True)
+            for i, width in enumerate(widths)
             if bool(masks[:, i].any())
         ]
         run = model.run([ids] * len(masks), ["norm.final"], edits=interventions)

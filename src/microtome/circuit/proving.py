@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from microtome.circuit.attribution import RULES
-from microtome.circuit.change import change
+from microtome.circuit.change import change, side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
 from microtome.circuit.graph import Graph
 from microtome.circuit.nodesets import rankings
@@ -99,12 +99,12 @@ def _score(
     question = ask(model, ids, other_ids, target)
     flow = change(question.clean, question.other, target)
     scores, _ = scored(question, RULES.get(rule)(question), flow)
-    clean = torch.stack([layer.neurons for layer in question.clean.layers])
+    clean = side_by_side([layer.neurons for layer in question.clean.layers])
     if question.other is None:
         other = baseline(model, len(ids))
     else:
-        other = torch.stack([layer.neurons for layer in question.other.layers])
-    norms = torch.stack([layer.writes.norm(dim=0) for layer in question.clean.layers])
+        other = side_by_side([layer.neurons for layer in question.other.layers])
+    norms = side_by_side([layer.writes.norm(dim=0) for layer in question.clean.layers])
     differs = clean != other
     ranked = rankings(scores, (clean - other).abs() * norms[:, None], differs, plan.draws, plan.seed)
     return score_prompt(model, ids, other, target, ranked, plan.sizes)
