@@ -21,10 +21,7 @@ class Bars(Progress):
 
 
 class OnTerminal:
-    """Shows steps as bars that disappear when the work is done.
-
-    Between pieces of work nothing is live: what a command prints then goes where it was sent, unwrapped.
-    """
+    """Shows steps as bars, and is not there between pieces of work: what a command prints then is left alone."""
 
     def __init__(self, bars: Bars):
         self._bars = bars

@@ -218,9 +218,10 @@ def _layers(text: str, n_layers: int, pattern: str) -> list[int]:
 def _no_such_site(pattern: str, kind: str, sites: Sites) -> SiteNotFound:
     what = f"find the site {pattern!r}"
     if not sites.n_layers and kind not in sites.kinds and pattern not in sites.modules:
+        only = " and ".join([*sites.kinds, "outputs of modules"])
         return SiteNotFound(
             what,
-            found=f"no family describes this network, so it has only {' and '.join([*sites.kinds, 'outputs of modules'])}",
+            found=f"no family describes this network, so it has only {only}",
             do=f"write {MODULE}PATH, or give its layers names: docs/how-to/add-a-family.md",
         )
     if kind in BY_NAME and kind not in sites.kinds:

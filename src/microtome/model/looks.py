@@ -156,7 +156,7 @@ def direct_attribution(
     direction, bias = _direction(model, *ids)
     norm = model.anatomy.final_norm
     read = norm.pull(direction, norm.scale(run["resid.final"][0, place].double()))
-    names = [name for name in run if name.startswith(("embed", "attn.out.", "mlp.out."))]
+    names = [name for name in model.sites() if name == "embed" or name.startswith(("attn.out.", "mlp.out."))]
     parts = {name: float(run[name][0, place].double() @ read) for name in names}
     if norm.bias is not None:
         bias += float(direction @ norm.bias.double())

@@ -92,7 +92,8 @@ def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: 
     rows, columns, which = _places(edit, ground, spread=isinstance(value, Tensor) and value.shape[1] > 1)
     if not len(rows):
         return x
-    old = moved[rows, columns]
+    whole = not isinstance(edit.positions, tuple) and len(rows) == ground.token.numel()  # no need to pick
+    old = moved.flatten(0, 1) if whole else moved[rows, columns]
     if isinstance(value, Pooled):
         value = value.means[(ground.token[rows, columns] > 0).long()]
     elif isinstance(value, Tensor):
@@ -103,7 +104,8 @@ def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: 
         new = torch.where(mask[rows * (mask.shape[0] > 1), which], new, old)
     if _over_keys(site) and batch.padded:
         new = torch.where(_ground(batch, end, x.shape[-1], x.device).real[rows][:, None], new, old)
-    return moved.index_put((rows, columns), new).movedim(1, site.kind.position_axis)
+    put = new.reshape(moved.shape).contiguous() if whole else moved.index_put((rows, columns), new)
+    return put.movedim(1, site.kind.position_axis)
 
 
 def _same_lengths(edit: Edit, value: Taken, batch: Batch) -> Tensor:

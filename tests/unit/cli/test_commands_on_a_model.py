@@ -111,14 +111,14 @@ def test_a_cache_that_is_half_written_is_written_again(invoke, folder, kept, tex
 @pytest.mark.parametrize(
     "arguments, code, what, found",
     [
-        (["trace", ""], 2, "run the model", "row 0 has no tokens"),
+        (["trace", ""], 2, "run the model", "no tokens"),
         (["trace", CLEAN, "--counterfactual", CLEAN], 2, "trace", "the same tokens as the prompt"),
         (["trace", CLEAN, "--counterfactual", "the cart"], 2, "of the same length", "6 tokens ['the', ' ', 'c', 'a'"),
         (["trace", CLEAN, "--target", "xy"], 3, "find the token 'xy'", "2 tokens of it: 'x' + 'y'"),
         (["trace", CLEAN, "--against", "y"], 2, "trace", "`against` without `target`"),
         (["trace", CLEAN, "--target", "x", "--against", "x"], 2, "trace", "'x' as target and against"),
         (["trace", CLEAN, "--basis", "neuron"], 3, "no basis is called 'neuron'", "the closest are 'neurons'"),
-        (["predict", ""], 2, "run the model", "row 0 has no tokens"),
+        (["predict", ""], 2, "run the model", "no tokens"),
         (["prove", "rows.jsonl"], 2, "fit the task 'rows'", "none of its 1 rows fits"),
         (["prove", "bad.jsonl"], 4, "read a row at bad.jsonl:1", "no key 'counterfactual'"),
         (["prove", "capitals"], 2, "fit the task 'capitals'", "none of its 50 rows fits"),
