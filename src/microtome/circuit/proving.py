@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import torch
-
 from microtome.circuit.attribution import RULES
 from microtome.circuit.change import change, side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
