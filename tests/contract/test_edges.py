@@ -10,7 +10,9 @@ import torch
 
 from microtome.circuit.bases.neurons import Neurons
 from microtome.circuit.change import change
-from microtome.circuit.edges import Chosen, direct_edges
+from microtome.circuit.edges import Chosen, direct_edges, read_vectors, written
+from microtome.circuit.loadings import head_loadings
+from microtome.circuit.operator import LinearOperator
 from microtome.circuit.target import Target
 from microtome.model.frozen import freeze
 from microtome.model.replay import replay
@@ -76,3 +78,36 @@ def test_a_forgotten_unit_shows(prompts):
     row, column = divmod(int(matrix.units.abs().argmax()), matrix.units.shape[1])
     matrix.units[row, column] = 0
     assert matrix.imbalance()[row] > 1e-6
+
+
+def test_heads_and_the_direct_path_make_up_each_edge(prompts):
+    clean, _ = prompts
+    chosen, flow = chosen_units(clean), change(clean, None, TARGET)
+    matrix = direct_edges(clean, flow, TARGET, chosen, Neurons())
+    readers = read_vectors(clean, TARGET, chosen, Neurons())
+    carried = matrix.linear[:, : len(chosen) + N_TOKENS]
+    rows, columns = torch.unravel_index(carried.abs().flatten().topk(300).indices, carried.shape)
+    sources, reading = written(clean, flow, chosen, Neurons()).take(columns), readers.take(rows)
+    loadings = head_loadings(LinearOperator(clean), readers, sources, rows)
+    here = sources.positions == reading.positions
+    direct = (sources.vectors * reading.vectors).sum(1) * here
+    assert (loadings.abs().sum((1, 2)) > 0).any()
+    torch.testing.assert_close(loadings.sum((1, 2)) + direct, matrix.linear[rows, columns], rtol=0, atol=1e-10)
+
+
+def test_down_is_the_transpose_of_up(prompts):
+    """A read vector pulled down meets what was written where the write, carried up, meets the reader."""
+    clean, _ = prompts
+    chosen, flow = chosen_units(clean), change(clean, None, TARGET)
+    matrix = direct_edges(clean, flow, TARGET, chosen, Neurons())
+    readers, sources = read_vectors(clean, TARGET, chosen, Neurons()), written(clean, flow, chosen, Neurons())
+    layer = len(clean.layers) - 1
+    rows = chosen.at(layer)
+    pulled = LinearOperator(clean).pull(layer, readers.positions[rows], readers.vectors[rows])
+    for below in range(layer):
+        here = chosen.at(below)
+        met = torch.einsum("npd,kd->nkp", pulled[below], sources.vectors[here])
+        reach = torch.zeros(len(rows), len(here), N_TOKENS, dtype=met.dtype)
+        reach[:, :, : met.shape[2]] = met
+        theirs = reach[:, torch.arange(len(here)), chosen.positions[here]]
+        torch.testing.assert_close(theirs, matrix.units[rows[:, None], here], rtol=0, atol=1e-10)

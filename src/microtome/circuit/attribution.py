@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.circuit.target import Target, direction_on_stream
+from microtome.circuit.target import Target, direction_on_stream, uncapped
 from microtome.core.registry import Registry
 from microtome.model import edits
 from microtome.model.frozen import Frozen
@@ -65,7 +65,7 @@ def through_gates(frozen: Frozen, target: Target) -> Gradients:
         units.append(of_units)
         through_mlp = layer.pull_units(of_units)
         below = g if layer.layer.parallel else g + through_mlp
-        through_attention = layer.pull_attention(below[:, None])[:, 0]
+        through_attention = layer.pull_attention(below[None])[0]
         g = g + through_mlp + through_attention
     return Gradients(units[::-1], g)
 
@@ -101,7 +101,7 @@ def integrated(question: Question, steps: int = 5) -> Gradients:
     target, position = question.target, question.target.position
 
     def metric(logits: Float[Tensor, "b p v"]) -> Float[Tensor, ""]:
-        return target.value(logits[:, 0 if position == -1 else position]).sum()
+        return target.value(uncapped(logits[:, 0 if position == -1 else position], model.anatomy)).sum()
 
     run = model.run(
         [clean.ids] * steps,

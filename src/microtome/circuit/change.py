@@ -5,11 +5,13 @@ constants cancel, and what the clean operator does not predict is the nonlinear 
 source carries its value and the constants are sources of their own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from microtome.circuit.target import Target
 from microtome.model.frozen import Frozen
@@ -47,7 +49,13 @@ class Change:
     @property
     def differs(self) -> Bool[Tensor, "l p u"]:
         """Which units carry anything."""
-        return torch.stack([neurons != 0 for neurons in self.neurons])
+        return side_by_side(self.neurons) != 0
+
+
+def side_by_side(layers: Sequence[Float[Tensor, "*p _"]]) -> Float[Tensor, "l *p u"]:
+    """Units of all layers as one tensor; narrower layers are padded with zeros, which no choice ever takes."""
+    widest = max(layer.shape[-1] for layer in layers)
+    return torch.stack([pad(layer, (0, widest - layer.shape[-1])) for layer in layers])
 
 
 def change(clean: Frozen, other: Frozen | None, target: Target) -> Change:

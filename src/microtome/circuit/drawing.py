@@ -1,16 +1,18 @@
-"""From the full edge matrix to the graph that is drawn: influence, pruning, labels."""
+"""From the full edge matrix to the graph that is drawn: influence, pruning, heads."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microtome.circuit.edges import row_vectors
+from microtome.circuit.edges import EdgeMatrix, read_vectors, written
 from microtome.circuit.graph import FORMAT, Edge, Graph, Node
 from microtome.circuit.influence import Kept, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
+from microtome.circuit.nodes import names, node_of, with_tokens
 from microtome.circuit.operator import LinearOperator
 from microtome.core.artefact import RunCard
 from microtome.model.looks import token_text
@@ -18,225 +20,118 @@ from microtome.model.looks import token_text
 if TYPE_CHECKING:
     from microtome.circuit.trace import TraceConfig, Traced
 
-TOKENS_SHOWN = 6
 HEADS_SHOWN = 4
-EDGES_WITH_HEADS = 500
-"""Only the strongest edges are split by heads: the split costs as much as the edge itself."""
+CARRIED_FOR_HEADS = 8192
+"""Readers times positions that are carried down to split edges by heads: all of a short prompt's edges, the
+strongest of a long one's, because the split costs as much as the edges themselves."""
+
+Pair = tuple[int, int]
+"""Row and column of the edge matrix."""
+
+
+@dataclass(frozen=True)
+class _Pruned:
+    """The matrix as graph algorithms see it: a column a source, then remainder, nonlinearity, and the logit.
+
+    Attributes:
+        weights: `[n + 1, s + 3]`.
+        kept: what is drawn.
+        carried: influence of each column.
+    """
+
+    weights: Float[np.ndarray, "t c"]
+    kept: Kept
+    carried: Float[np.ndarray, "c"]
+
+    @property
+    def sources(self) -> int:
+        """Columns that are nodes, the logit aside."""
+        return self.weights.shape[1] - 3
 
 
 def draw(traced: "Traced", basis: str, config: "TraceConfig") -> Graph:
     """Prunes by influence and names what is left."""
-    matrix = traced.matrix
-    linear = matrix.linear.double().cpu().numpy()
-    n, sources = len(traced.chosen), linear.shape[1]
-    rest = torch.stack([matrix.remainder, matrix.nonlinear], 1).double().cpu().numpy()
-    logit = sources + 2
-    full = np.concatenate([linear, rest, np.zeros((n + 1, 1))], 1)
-    rows = np.array([*range(n), logit])
-    start = np.zeros(logit + 1)
-    start[logit] = 1.0
-    share = shares(full)
-    always = np.zeros(logit + 1, bool)
-    always[n : n + matrix.embed.shape[1]] = True
-    always[logit] = True
-    never = np.zeros(logit + 1, bool)
-    never[sources:logit] = True
+    pruned = _pruned(traced.matrix, config)
+    nodes = _nodes(traced, pruned)
+    return _assemble(traced, basis, config, nodes, _edges(traced, pruned, nodes))
+
+
+def _pruned(matrix: EdgeMatrix, config: "TraceConfig") -> _Pruned:
+    weights = np.pad(matrix.terms.cpu().numpy(), ((0, 0), (0, 1)))
+    n, columns = len(weights) - 1, weights.shape[1]
+    rows = np.array([*range(n), columns - 1])
+    start, always, never = np.zeros(columns), np.zeros(columns, bool), np.zeros(columns, bool)
+    start[-1] = 1.0
+    always[n : n + matrix.embeddings] = always[-1] = True
+    never[-3:-1] = True
+    share = shares(weights)
     kept = prune(share, rows, start, always, never, node_share=config.node_share, edge_share=config.edge_share)
-    kept = Kept(kept.nodes, _strongest_edges(full, kept.edges, config.most_edges))
-    carried = influence(share, rows, start) + start
-    nodes = _nodes(traced, full, kept, carried)
-    return _assemble(traced, basis, config, nodes, _edges(traced, full, kept, nodes), kept)
+    kept = replace(kept, edges=_strongest(weights, kept.edges, config.most_edges))
+    return _Pruned(weights, kept, influence(share, rows, start) + start)
 
 
-def _strongest_edges(full: np.ndarray, edges: np.ndarray, most: int) -> np.ndarray:
+def _strongest(weights: Float[np.ndarray, "t c"], edges: Bool[np.ndarray, "t c"], most: int) -> Bool[np.ndarray, "t c"]:
     """The largest of the kept edges, so that a page stays readable."""
-    weights = np.abs(full) * edges
-    if int(edges.sum()) <= most:
+    absolute = np.abs(weights[edges])
+    if len(absolute) <= most:
         return edges
-    bound = np.partition(weights.ravel(), -most)[-most]
-    return edges & (weights >= bound)
+    return edges & (np.abs(weights) >= np.partition(absolute, -most)[-most])
 
 
-def _nodes(traced: "Traced", full: np.ndarray, kept: Kept, carried: np.ndarray) -> dict[int, Node]:
+def _nodes(traced: "Traced", pruned: _Pruned) -> dict[int, Node]:
     """Drawn nodes by column; what their pruned sources gave is folded into their remainders."""
-    n, p = len(traced.chosen), traced.matrix.embed.shape[1]
-    sources = full.shape[1] - 3
+    n, sources, weights = len(traced.chosen), pruned.sources, pruned.weights
     found: dict[int, Node] = {}
-    for column in np.flatnonzero(kept.nodes).tolist():
-        if column < n:
-            node = _unit(traced, column)
-        elif column < n + p:
-            node = _token(traced, column - n)
-        elif column < sources:
-            node = _constant(traced, column - n - p)
-        else:
-            node = _logit(traced)
-        row = column if column < n else n if column == sources + 2 else None
+    for column in np.flatnonzero(pruned.kept.nodes).tolist():
+        node = node_of(traced, min(column, sources))
         remainder, nonlinear = 0.0, None
-        if row is not None:
-            pruned = full[row, :sources] * ~kept.edges[row, :sources]
-            remainder = float(full[row, sources] + pruned.sum())
-            nonlinear = float(full[row, sources + 1]) if traced.flow.against else None
-        found[column] = replace(
-            node, influence=float(min(carried[column], 1.0)), remainder=remainder, nonlinear=nonlinear
-        )
-    return _told(traced, found)
+        if node.kind in ("unit", "logit"):
+            row = min(column, n)
+            left_out = weights[row, :sources] * ~pruned.kept.edges[row, :sources]
+            remainder = float(weights[row, sources] + left_out.sum())
+            nonlinear = float(weights[row, sources + 1]) if traced.flow.against else None
+        share = float(min(pruned.carried[column], 1.0))
+        found[column] = replace(node, influence=share, remainder=remainder, nonlinear=nonlinear)
+    return with_tokens(traced, found)
 
 
-def _node(**known: Any) -> Node:
-    blank = {"layer": None, "position": None, "unit": None, "counterfactual_value": None, "attribution": 0.0}
-    return Node(**{**blank, "influence": 0.0, "remainder": 0.0, "nonlinear": None, **known})
-
-
-def _unit(traced: "Traced", column: int) -> Node:
-    chosen, question = traced.chosen, traced.question
-    layer, position, unit = (int(x[column]) for x in (chosen.layers, chosen.positions, chosen.units))
-    other = question.other
-    return _node(
-        id=f"unit.{layer}.{position}.{unit}",
-        kind="unit",
-        layer=layer,
-        position=position,
-        unit=unit,
-        label=f"L{layer} unit {unit}",
-        value=float(question.clean.layers[layer].neurons[position, unit]),
-        counterfactual_value=None if other is None else float(other.layers[layer].neurons[position, unit]),
-        attribution=float(traced.scores[layer, position, unit]),
-    )
-
-
-def _token(traced: "Traced", position: int) -> Node:
-    text = token_text(traced.question.model, traced.question.clean.ids[position])
-    against = None if traced.question.other is None else 1.0
-    return _node(
-        id=f"embedding.{position}",
-        kind="embedding",
-        position=position,
-        label=text,
-        value=1.0,
-        counterfactual_value=against,
-        attribution=float(traced.embed_scores[position]),
-    )
-
-
-def _constant(traced: "Traced", index: int) -> Node:
-    places = traced.matrix.places.shape[1]
-    if index < places:
-        return _node(id=f"position.{index}", kind="position", position=index, label=f"position {index}", value=1.0)
-    layer = index - places
-    return _node(id=f"bias.{layer}", kind="bias", layer=layer, label=f"biases of layer {layer}", value=1.0)
-
-
-def _logit(traced: "Traced") -> Node:
-    question, target = traced.question, traced.question.target
-    against = " or ".join(target.against_texts) or "mean"
-    value = float(target.read(question.clean.normed[target.position], question.clean.anatomy))
-    other = question.other
-    return _node(
-        id="logit",
-        kind="logit",
-        layer=len(question.clean.layers),
-        position=target.position % question.clean.n_positions,
-        label=f"{' or '.join(target.texts)} − {against}",
-        value=value,
-        counterfactual_value=None
-        if other is None
-        else float(target.read(other.normed[target.position], other.anatomy)),
-        attribution=traced.flow.target,
-    )
-
-
-def _told(traced: "Traced", nodes: dict[int, Node]) -> dict[int, Node]:
-    """Adds to each unit the tokens that its write raises and lowers most, at the target's norm scale."""
-    n = len(traced.chosen)
-    columns = [column for column in nodes if column < n]
-    if not columns:
-        return nodes
-    frozen, target = traced.question.clean, traced.question.target
-    writes = _writes(traced, torch.tensor(columns))
-    norm, scale = frozen.anatomy.final_norm, frozen.final_scale[target.position]
-    told = dict(nodes)
-    for part in torch.arange(len(columns)).split(64):
-        logits = norm.push(writes[part], scale) @ frozen.anatomy.w_u.T
-        high, low = logits.topk(TOKENS_SHOWN), (-logits).topk(TOKENS_SHOWN)
-        for row, i in enumerate(part.tolist()):
-            told[columns[i]] = replace(
-                nodes[columns[i]],
-                promotes=_named(traced, high.indices[row], high.values[row]),
-                suppresses=_named(traced, low.indices[row], -low.values[row]),
-            )
-    return told
-
-
-def _named(traced: "Traced", ids: Tensor, weights: Tensor) -> tuple[tuple[str, float], ...]:
-    model = traced.question.model
-    return tuple((token_text(model, i), w) for i, w in zip(ids.tolist(), weights.tolist(), strict=True))
-
-
-def _writes(traced: "Traced", columns: Tensor) -> Tensor:
-    """What units wrote at their clean values, `[k, d]`."""
-    chosen, layers = traced.chosen, traced.question.clean.layers
-    found = layers[0].stream.new_zeros(len(columns), layers[0].stream.shape[1])
-    for index in chosen.layers[columns].unique().tolist():
-        here = chosen.layers[columns] == index
-        positions, units = chosen.positions[columns[here]], chosen.units[columns[here]]
-        amounts = layers[index].neurons[positions, units]
-        found[here] = traced.basis.write(layers[index], positions, units) * amounts[:, None]
-    return found
-
-
-def _edges(traced: "Traced", full: np.ndarray, kept: Kept, nodes: dict[int, Node]) -> tuple[Edge, ...]:
-    n, p = len(traced.chosen), traced.matrix.embed.shape[1]
-    drawn = [(t, s) for t, s in np.argwhere(kept.edges).tolist() if s in nodes]
-    ids = {t: nodes[t].id if t < n else "logit" for t, _ in drawn}
-    drawn.sort(key=lambda pair: -abs(full[pair]))
-    carried = {i: (t, s) for i, (t, s) in enumerate(drawn[:EDGES_WITH_HEADS]) if s < n + p}
-    heads = _heads(traced, list(carried.values()))
-    by_edge = dict(zip(carried, heads, strict=True))
+def _edges(traced: "Traced", pruned: _Pruned, nodes: dict[int, Node]) -> tuple[Edge, ...]:
+    """Drawn edges, the largest first."""
+    n, weights = len(traced.chosen), pruned.weights
+    drawn: list[Pair] = [(t, s) for t, s in np.argwhere(pruned.kept.edges).tolist()]
+    drawn.sort(key=lambda at: -abs(weights[at]))
+    heads = _heads(traced, drawn)
     found = []
-    for i, (t, s) in enumerate(drawn):
-        weight = float(full[t, s])
-        loading = by_edge.get(i)
-        split = () if loading is None else tuple(strongest(loading, HEADS_SHOWN))
-        residual = weight if loading is None else weight - float(loading.sum())
-        found.append(Edge(nodes[s].id, ids[t], weight, split, residual))
-    return tuple(sorted(found, key=lambda edge: -abs(edge.weight)))
-
-
-def _heads(traced: "Traced", pairs: list[tuple[int, int]]) -> list[Tensor]:
-    """Head loadings of edges from units and embeddings, `[l, h]` each."""
-    if not pairs:
-        return []
-    n, chosen, flow = len(traced.chosen), traced.chosen, traced.flow
-    clean = traced.question.clean
-    rows = row_vectors(clean, traced.question.target, chosen, traced.basis)
-    writes, layers, positions = [], [], []
-    for _, s in pairs:
-        if s < n:
-            layer, position, unit = chosen.layers[s], chosen.positions[s], chosen.units[s]
-            one = traced.basis.write(clean.layers[int(layer)], position[None], unit[None])[0]
-            writes.append(one * flow.neurons[int(layer)][position, unit])
-            layers.append(int(layer))
-            positions.append(int(position))
+    for t, s in drawn:
+        weight, loading = float(weights[t, s]), heads.get((t, s))
+        reader = nodes[t].id if t < n else "logit"
+        if loading is None:
+            found.append(Edge(nodes[s].id, reader, weight))
         else:
-            writes.append(flow.embed[s - n])
-            layers.append(-1)
-            positions.append(s - n)
-    index = torch.tensor([(t, i) for i, (t, _) in enumerate(pairs)])
-    return list(
-        head_loadings(
-            LinearOperator(clean, flow.start),
-            rows,
-            index,
-            torch.tensor(layers),
-            torch.tensor(positions),
-            torch.stack(writes),
-        )
-    )
+            split = tuple(strongest(loading, HEADS_SHOWN))
+            found.append(Edge(nodes[s].id, reader, weight, split, weight - float(loading.sum())))
+    return tuple(found)
+
+
+def _heads(traced: "Traced", drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]]:
+    """Head loadings of edges from units and embeddings, the strongest first as far as the budget goes."""
+    clean, flow, chosen = traced.question.clean, traced.flow, traced.chosen
+    carriers = len(chosen) + traced.matrix.embeddings
+    pairs = [(t, s) for t, s in drawn if s < carriers]
+    readers_at_most = max(1, CARRIED_FOR_HEADS // clean.n_positions)
+    split = set(list(dict.fromkeys(t for t, _ in pairs))[:readers_at_most])
+    pairs = [(t, s) for t, s in pairs if t in split]
+    if not pairs:
+        return {}
+    readers = read_vectors(clean, traced.question.target, chosen, traced.basis)
+    rows, columns = torch.tensor(pairs, device=chosen.layers.device).T
+    sources = written(clean, flow, chosen, traced.basis).take(columns)
+    found = head_loadings(LinearOperator(clean, flow.start), readers, sources, rows)
+    return dict(zip(pairs, found, strict=True))
 
 
 def _assemble(
-    traced: "Traced", basis: str, config: "TraceConfig", nodes: dict[int, Node], edges: tuple[Edge, ...], kept: Kept
+    traced: "Traced", basis: str, config: "TraceConfig", nodes: dict[int, Node], edges: tuple[Edge, ...]
 ) -> Graph:
     question, matrix, flow = traced.question, traced.matrix, traced.flow
     model, clean, other, target = question.model, question.clean, question.other, question.target
@@ -282,22 +177,13 @@ def _assemble(
         ranking=_ranking(traced.scores, config.ranked),
         summary_numbers=numbers,
         card=card.to_dict(),
-        matrix=(matrix.linear.cpu().numpy(), *_names(traced)),
+        matrix=(matrix.linear.cpu().numpy(), *names(traced)),
     )
 
 
 def _text(question: Any) -> str:
     model, other = question.model, question.other_inputs
     return other if isinstance(other, str) else "".join(token_text(model, i) for i in question.other.ids)
-
-
-def _names(traced: "Traced") -> tuple[list[str], list[str]]:
-    n, matrix = len(traced.chosen), traced.matrix
-    units = [_unit(traced, i).id for i in range(n)]
-    embeds = [f"embedding.{i}" for i in range(matrix.embed.shape[1])]
-    places = [f"position.{i}" for i in range(matrix.places.shape[1])]
-    biases = [f"bias.{i}" for i in range(matrix.bias.shape[1])]
-    return [*units, "logit"], [*units, *embeds, *places, *biases]
 
 
 def _ranking(scores: Tensor, most: int) -> tuple[tuple[int, int, int, float], ...]:

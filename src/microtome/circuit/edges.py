@@ -1,4 +1,4 @@
-"""Exact direct edges among chosen units, by pulling every unit's read vector down the frozen network.
+"""Exact direct edges among chosen units: what each wrote, carried up the frozen network to where others read.
 
 Each row (a unit, or the target) is a budget that must come out: edges from chosen units, embeddings,
 positions and biases, plus the remainder (what units that were not chosen wrote), plus the nonlinear term
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from microtome.circuit.basis import Basis
 from microtome.circuit.change import Change
-from microtome.circuit.operator import LinearOperator, Moment, Rows
+from microtome.circuit.operator import LinearOperator, Place, Placed, Separately, Writer
 from microtome.circuit.target import Target
 from microtome.core.progress import track
 from microtome.model.frozen import Frozen
@@ -41,43 +41,74 @@ class EdgeMatrix:
     """All direct effects on the chosen units and on the target (the last row).
 
     Attributes:
-        units: `[n + 1, n]`: edges from chosen units.
-        embed: `[n + 1, p]`: from token embeddings.
-        places: `[n + 1, p]`: from learned positions; no columns in a family without them.
-        bias: `[n + 1, l + 1]`: from each layer's constants, and from those of the final norm and logits.
-        remainder: `[n + 1]`: from units that were not chosen.
-        nonlinear: `[n + 1]`: what the operator does not give.
+        terms: `[n + 1, s + 2]`: from all s sources that are nodes (the n chosen units, the token embeddings, the
+            learned positions of families that have them, each layer's constants, the final constants), then
+            the remainder (from units that were not chosen) and the nonlinear term (what the operator does
+            not give).
+        embeddings, learned: how many columns are embeddings, and learned positions.
         value: `[n + 1]`: what each row must sum to.
     """
 
-    units: Float[Tensor, "t n"]
-    embed: Float[Tensor, "t p"]
-    places: Float[Tensor, "t q"]
-    bias: Float[Tensor, "t l"]
-    remainder: Float[Tensor, "t"]
-    nonlinear: Float[Tensor, "t"]
+    terms: Float[Tensor, "t c"]
+    embeddings: int
+    learned: int
     value: Float[Tensor, "t"]
 
     @property
     def linear(self) -> Float[Tensor, "t s"]:
-        """All sources that are nodes, side by side: units, embeddings, positions, biases."""
-        return torch.cat([self.units, self.embed, self.places, self.bias], 1)
+        """Edges from all sources that are nodes."""
+        return self.terms[:, :-2]
+
+    @property
+    def units(self) -> Float[Tensor, "t n"]:
+        """Edges from chosen units."""
+        return self.terms[:, : len(self.value) - 1]
+
+    @property
+    def bias(self) -> Float[Tensor, "t l"]:
+        """Edges from each layer's constants, and from those of the final norm and the logits."""
+        return self.linear[:, len(self.value) - 1 + self.embeddings + self.learned :]
+
+    @property
+    def remainder(self) -> Float[Tensor, "t"]:
+        """From units that were not chosen."""
+        return self.terms[:, -2]
+
+    @property
+    def nonlinear(self) -> Float[Tensor, "t"]:
+        """What the operator does not give."""
+        return self.terms[:, -1]
 
     def imbalance(self) -> Float[Tensor, "t"]:
         """How far each row is from summing to its value, relative to the sum of its absolute terms."""
-        rest = self.remainder + self.nonlinear
-        terms = self.linear.abs().sum(1) + self.remainder.abs() + self.nonlinear.abs()
-        return (self.linear.sum(1) + rest - self.value).abs() / terms.clamp(min=torch.finfo(terms.dtype).tiny)
+        absolute = self.terms.abs().sum(1).clamp(min=torch.finfo(self.terms.dtype).tiny)
+        return (self.terms.sum(1) - self.value).abs() / absolute
 
 
 @dataclass(frozen=True)
-class _Sources:
-    """What one layer's MLP wrote: by chosen units one by one, by the others together."""
+class _Together:
+    """What is written everywhere at once, a stream a kind: each layer's constants, remainder, nonlinearity."""
 
-    index: Int[Tensor, "k"]
-    positions: Int[Tensor, "k"]
-    writes: Float[Tensor, "k d"]
-    others: Float[Tensor, "p d"]
+    flow: Change
+    others: list[Float[Tensor, "p d"]]
+
+    @property
+    def start(self) -> int:
+        return self.flow.start
+
+    @property
+    def n(self) -> int:
+        return len(self.others) + 3
+
+    def enter(self, x: Float[Tensor, "n p d"], place: Place, layer: int) -> int:
+        if place != "embed":
+            is_mlp = place == "mlp"
+            slack = self.flow.mlp_slack if is_mlp else self.flow.attn_slack
+            x[layer] += self.flow.constants[layer][int(is_mlp)][self.start :]
+            x[-1] += slack[layer][self.start :]
+            if is_mlp:
+                x[-2] += self.others[layer][self.start :]
+        return self.n
 
 
 def direct_edges(frozen: Frozen, flow: Change, target: Target, chosen: Chosen, basis: Basis) -> EdgeMatrix:
@@ -90,19 +121,19 @@ def direct_edges(frozen: Frozen, flow: Change, target: Target, chosen: Chosen, b
         chosen: the units that become nodes.
         basis: how units read and write.
     """
-    rows, own = row_vectors(frozen, target, chosen, basis), _own(frozen, flow, target, chosen, basis)
-    sources = [_sources(frozen, flow, chosen, basis, layer) for layer in range(len(frozen.layers))]
-    matrix = _empty(frozen, flow, rows, own)
-    operator = LinearOperator(frozen, flow.start)
-    reached = (rows.positions >= flow.start).nonzero()[:, 0]
-    for part in track(list(rows.chunks(reached)), "edges"):
-        here = Rows(rows.layers[part], rows.positions[part], rows.vectors[part])
-        for moment in operator.walk(here):
-            _meet(matrix, part[: moment.alive], moment, flow, sources)
+    readers, sources = read_vectors(frozen, target, chosen, basis), written(frozen, flow, chosen, basis)
+    together = _Together(flow, [_others(frozen, flow, chosen, layer) for layer in range(len(frozen.layers))])
+    matrix = _own_terms(frozen, flow, target, chosen, basis, readers, len(sources) + together.n)
+    operator, reading = LinearOperator(frozen, flow.start), _by_place(readers)
+    carrying = (sources.positions >= flow.start).nonzero()[:, 0]
+    for part in track(list(sources.take(carrying).chunks(frozen.n_positions - flow.start, upwards=True)), "edges"):
+        columns = carrying[part]
+        matrix.terms[:, columns] += _arriving(operator, Separately(sources.take(columns)), readers, reading)
+    matrix.terms[:, -together.n :] += _arriving(operator, together, readers, reading)
     return matrix
 
 
-def row_vectors(frozen: Frozen, target: Target, chosen: Chosen, basis: Basis) -> Rows:
+def read_vectors(frozen: Frozen, target: Target, chosen: Chosen, basis: Basis) -> Placed:
     """Read vectors of the chosen units and, last, of the target, on the stream that each reads."""
     n = len(chosen)
     vectors = frozen.embed.new_zeros(n + 1, frozen.embed.shape[1])
@@ -113,7 +144,44 @@ def row_vectors(frozen: Frozen, target: Target, chosen: Chosen, basis: Basis) ->
     vectors[n] = frozen.pull_direction(target.direction(frozen.logits(position), frozen.anatomy), position)
     last = torch.tensor([position], device=vectors.device)
     layers = torch.cat([chosen.layers, torch.full_like(last, len(frozen.layers))])
-    return Rows(layers, torch.cat([chosen.positions, last]), vectors)
+    return Placed(layers, torch.cat([chosen.positions, last]), vectors)
+
+
+def written(frozen: Frozen, flow: Change, chosen: Chosen, basis: Basis) -> Placed:
+    """What the chosen units wrote, and the embedding of each token, and each learned position."""
+    vectors = frozen.embed.new_zeros(len(chosen), frozen.embed.shape[1])
+    for index, layer in enumerate(frozen.layers):
+        here = chosen.at(index)
+        positions, units = chosen.positions[here], chosen.units[here]
+        vectors[here] = basis.write(layer, positions, units) * flow.neurons[index][positions, units, None]
+    tables = [flow.embed] if flow.places is None else [flow.embed, flow.places]
+    below = torch.arange(frozen.n_positions, device=vectors.device).repeat(len(tables))
+    return Placed(
+        torch.cat([chosen.layers, torch.full_like(below, -1)]),
+        torch.cat([chosen.positions, below]),
+        torch.cat([vectors, *tables]),
+    )
+
+
+def _others(frozen: Frozen, flow: Change, chosen: Chosen, index: int) -> Float[Tensor, "p d"]:
+    """What a layer's units that were not chosen wrote together."""
+    here = chosen.at(index)
+    amounts = flow.neurons[index].clone()
+    amounts[chosen.positions[here], chosen.units[here]] = 0
+    return frozen.layers[index].written(amounts)
+
+
+def _own_terms(
+    frozen: Frozen, flow: Change, target: Target, chosen: Chosen, basis: Basis, readers: Placed, columns: int
+) -> EdgeMatrix:
+    """The matrix with what each row has of its own: value, constants, and the nonlinearity of its reading."""
+    n, n_layers = len(chosen), len(frozen.layers)
+    value, constant = _own(frozen, flow, target, chosen, basis)
+    terms = readers.vectors.new_zeros(n + 1, columns)
+    terms[torch.arange(n + 1), columns - (n_layers + 3) + readers.layers] = constant
+    read = torch.stack([*flow.streams, flow.final])[readers.layers, readers.positions]
+    terms[:, -1] = value - constant - (read * readers.vectors).sum(1)
+    return EdgeMatrix(terms, frozen.n_positions, 0 if flow.places is None else frozen.n_positions, value)
 
 
 def _own(
@@ -136,60 +204,23 @@ def _own(
     return value, constant
 
 
-def _sources(frozen: Frozen, flow: Change, chosen: Chosen, basis: Basis, index: int) -> _Sources:
-    layer, here = frozen.layers[index], chosen.at(index)
-    positions, units = chosen.positions[here], chosen.units[here]
-    amounts = flow.neurons[index]
-    others = amounts.clone()
-    others[positions, units] = 0
-    writes = basis.write(layer, positions, units) * amounts[positions, units, None]
-    return _Sources(here, positions, writes, layer.written(others))
+Reading = dict[int, list[tuple[int, Int[Tensor, "_"]]]]
 
 
-def _empty(frozen: Frozen, flow: Change, rows: Rows, own: tuple[Tensor, Tensor]) -> EdgeMatrix:
-    """The matrix with what each row has of its own: value, constants, and the nonlinearity of its reading."""
-    n, p, n_layers = len(rows) - 1, frozen.n_positions, len(frozen.layers)
-    value, constant = own
-    vectors = rows.vectors
-    read = torch.stack([*flow.streams, flow.final])[rows.layers, rows.positions]
-    bias = vectors.new_zeros(n + 1, n_layers + 1)
-    bias[torch.arange(n + 1), rows.layers] = constant
-    return EdgeMatrix(
-        units=vectors.new_zeros(n + 1, n),
-        embed=vectors.new_zeros(n + 1, p),
-        places=vectors.new_zeros(n + 1, 0 if flow.places is None else p),
-        bias=bias,
-        remainder=vectors.new_zeros(n + 1),
-        nonlinear=value - constant - (read * vectors).sum(1),
-        value=value,
-    )
+def _by_place(readers: Placed) -> Reading:
+    """Which rows read at each layer, position by position."""
+    found: Reading = {}
+    for layer, position in torch.stack([readers.layers, readers.positions], 1).unique(dim=0).tolist():
+        here = (readers.layers == layer) & (readers.positions == position)
+        found.setdefault(layer, []).append((position, here.nonzero()[:, 0]))
+    return found
 
 
-def _meet(matrix: EdgeMatrix, alive: Int[Tensor, "k"], moment: Moment, flow: Change, sources: list[_Sources]) -> None:
-    """Contracts the rows alive at a moment with everything that was written there."""
-    if not len(alive):
-        return
-    first, last = flow.start, flow.start + moment.g.shape[0]
-    if moment.place == "embed":
-        matrix.embed[alive, first:last] += torch.einsum("pnd,pd->np", moment.g, flow.embed[first:last])
-        if flow.places is not None:
-            matrix.places[alive, first:last] += torch.einsum("pnd,pd->np", moment.g, flow.places[first:last])
-        return
-    is_mlp = moment.place == "mlp"
-    slack = (flow.mlp_slack if is_mlp else flow.attn_slack)[moment.layer]
-    constant = flow.constants[moment.layer][int(is_mlp)]
-    pooled = [slack, constant, sources[moment.layer].others] if is_mlp else [slack, constant]
-    met = torch.einsum("pnd,pdk->nk", moment.g, torch.stack(pooled, -1)[first:last])
-    matrix.nonlinear[alive] += met[:, 0]
-    matrix.bias[alive, moment.layer] += met[:, 1]
-    if is_mlp:
-        matrix.remainder[alive] += met[:, 2]
-        _meet_units(matrix, alive, moment, sources[moment.layer], first)
-
-
-def _meet_units(matrix: EdgeMatrix, alive: Int[Tensor, "k"], moment: Moment, source: _Sources, start: int) -> None:
-    for position in source.positions.unique().tolist():
-        if start <= position < start + moment.g.shape[0]:
-            here = source.positions == position
-            edges = moment.g[position - start] @ source.writes[here].T
-            matrix.units[alive[:, None], source.index[here][None]] = edges
+def _arriving(operator: LinearOperator, writer: Writer, readers: Placed, reading: Reading) -> Float[Tensor, "t n"]:
+    """What of each stream that is carried up arrives at each reader."""
+    met = readers.vectors.new_zeros(len(readers), writer.n)
+    for moment in operator.up(writer):
+        for position, rows in reading.get(moment.layer, ()):
+            if position >= moment.start:
+                met[rows, : moment.alive] = readers.vectors[rows] @ moment.x[:, position - moment.start].T
+    return met

@@ -58,8 +58,9 @@ def score_prompt(
     kept, removed = [], []
     for size in track(sizes, "testing sets of units"):
         sets = ranked.sets(size)
-        kept.append(patched(model, ids, other, target, ~sets & differs))
-        removed.append(patched(model, ids, other, target, sets))
+        both = patched(model, ids, other, target, torch.cat([~sets & differs, sets]))
+        kept.append(both[: len(sets)])
+        removed.append(both[len(sets) :])
     return PromptScores(
         torch.stack(kept).double().cpu().numpy(),
         torch.stack(removed).double().cpu().numpy(),
@@ -79,10 +80,11 @@ def patched(
 ) -> Float[Tensor, "s"]:
     """The target with the units of each mask set to their counterfactual values."""
     found = []
+    widths = [layer.n_units for layer in model.anatomy.layers]
     for masks in where.split(max(1, TOKENS_AT_ONCE // len(ids))):
         interventions = [
-            edits.set(f"mlp.neurons.{i}", other[i][None], where=masks[:, i], may_be_empty=True)
-            for i in range(model.n_layers)
+            edits.set(f"mlp.neurons.{i}", other[i, None, :, :width], where=masks[:, i, :, :width], may_be_empty=True)
+            for i, width in enumerate(widths)
             if bool(masks[:, i].any())
         ]
         run = model.run([ids] * len(masks), ["norm.final"], edits=interventions)

@@ -52,15 +52,16 @@ class Edge:
     """One direct edge: positive supports what it ends in.
 
     Attributes:
-        heads: (layer, head, weight) of the heads that carried it away from its source, largest first.
-        residual: the part that no head carried.
+        heads: (layer, head, weight) of the heads that carried it away from its source, the few largest first.
+        residual: the part that no head carried, along the stream or over biases; None where it was not split
+            by heads (the weaker edges of long prompts, edges of biases).
     """
 
     source: str
     target: str
     weight: float
-    heads: tuple[tuple[int, int, float], ...]
-    residual: float
+    heads: tuple[tuple[int, int, float], ...] = ()
+    residual: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.linalg import solve_triangular
 
 EPSILON = 1e-10
 
@@ -22,21 +23,16 @@ def shares(weights: Float[np.ndarray, "t s"]) -> Float[np.ndarray, "t s"]:
 def influence(
     share: Float[np.ndarray, "t s"], rows: Int[np.ndarray, "t"], start: Float[np.ndarray, "s"]
 ) -> Float[np.ndarray, "s"]:
-    """Influence of every source on the target: start · (A + A² + …), finite because the graph has no cycle.
+    """Influence of every source on the target: start · (A + A² + …) = start · ((1 − A)⁻¹ − 1), A having no cycle.
 
     Args:
-        share: rows of targets, columns of all nodes.
+        share: rows of targets, columns of all nodes; each row stands after those of its sources.
         rows: the column that each row's node has.
         start: weight of the target nodes (the logit's probability or 1), zero elsewhere.
     """
-    total = np.zeros_like(start)
-    wave = start
-    for _ in range(len(start) + 1):
-        wave = wave[rows] @ share
-        if not wave.any():
-            break
-        total += wave
-    return total
+    among = share[:, rows]
+    carried = solve_triangular(-among, start[rows], trans=1, lower=True, unit_diagonal=True)
+    return carried @ share
 
 
 @dataclass(frozen=True)

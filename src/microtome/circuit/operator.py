@@ -1,13 +1,14 @@
-"""The frozen linear operator: read vectors carried down the stream, layer by layer, on the weights.
+"""The frozen linear operator: vectors carried along the stream, layer by layer, on the weights.
 
-What a unit writes reaches what another reads only through residual connections and frozen attention. A
-read vector pulled down to a layer says, at every position, what writing there would do to the reader.
-No autograd graph, no copy of the model; memory is bounded by the chunk of rows.
+What a unit writes reaches what another reads only through residual connections and frozen attention. A read
+vector carried *down* says, at every position, what writing there would do to the reader; what was written,
+carried *up*, says what of it arrives where others read. The two are transposes of each other. No autograd
+graph, no copy of the model; memory is bounded by the chunk that is carried together.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -15,17 +16,20 @@ from torch import Tensor
 
 from microtome.model.frozen import Frozen
 
-ROWS_AT_ONCE = 512
-"""Rows carried together: enough for large products, little enough for memory."""
+NUMBERS_AT_ONCE = 2**24
+"""Numbers on the stream carried together: enough for large products, little enough for memory (64 MB)."""
+
+Place = Literal["embed", "attention", "mlp"]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Read vectors on the stream, and where each is read.
+class Placed:
+    """Vectors on the stream, each read or written at one layer and position.
 
     Attributes:
-        layers: reading layer; the number of layers for what reads the final stream.
-        positions: reading position.
+        layers: the MLP that reads or writes; -1 for what the embedding writes, the number of layers for what
+            reads the final stream.
+        positions: of the prompt.
         vectors: `[n, d]`.
     """
 
@@ -36,36 +40,80 @@ class Rows:
     def __len__(self) -> int:
         return len(self.layers)
 
-    def chunks(self, which: Int[Tensor, "m"], size: int = ROWS_AT_ONCE) -> Iterator[Int[Tensor, "k"]]:
-        """Indices of rows to carry together, of those asked for.
+    def take(self, which: Int[Tensor, "k"]) -> "Placed":
+        """Some of them."""
+        return Placed(self.layers[which], self.positions[which], self.vectors[which])
 
-        Rows of near positions go together, because a row needs only positions up to its own; within a
-        chunk the latest layers come first, because a walk goes down and the rows alive are then the first.
+    def chunks(self, n_positions: int, *, upwards: bool) -> Iterator[Int[Tensor, "k"]]:
+        """Indices of vectors to carry together.
+
+        Those of near positions go together: a vector on its way up needs only positions from its own on,
+        one on its way down only those up to it. Within a chunk those that set out first come first, so that
+        the ones under way are always a prefix.
         """
-        by_position = which[self.positions[which].argsort(stable=True)]
-        for part in by_position.split(size):
-            yield part[self.layers[part].argsort(descending=True, stable=True)]
+        size = max(1, NUMBERS_AT_ONCE // (n_positions * self.vectors.shape[1]))
+        for part in self.positions.argsort(stable=True).split(size):
+            yield part[self.layers[part].argsort(descending=not upwards, stable=True)]
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """What enters the stream on the way up."""
+
+    @property
+    def start(self) -> int:
+        """First position where anything is written."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """How many streams are carried side by side."""
+        ...
+
+    def enter(self, x: Float[Tensor, "n p d"], place: Place, layer: int) -> int:
+        """Adds what is written at a place; returns how many of the streams (a prefix) carry anything by then."""
+        ...
+
+
+class Separately:
+    """Writes placed one by one, the lowest layer first: each on a stream of its own."""
+
+    def __init__(self, placed: Placed):
+        self.placed, self.start, self.n = placed, int(placed.positions.min()), len(placed)
+        self._alive = 0
+
+    def enter(self, x: Float[Tensor, "n p d"], place: Place, layer: int) -> int:
+        """See `Writer.enter`."""
+        if place != "attention":
+            first, layers = self._alive, self.placed.layers
+            self._alive += int((layers[first:] == layer).sum())
+            new = torch.arange(first, self._alive, device=x.device)
+            x[new, self.placed.positions[new] - self.start] += self.placed.vectors[new]
+        return self._alive
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A stop on the way down: where the rows that are alive may meet what was written.
+    """A stop on the way, where what is carried meets what reads or writes there.
 
     Attributes:
-        place: before a layer's `mlp` output, before its `attention` output, or at the `embed`ding.
-        layer: which layer; -1 at the embedding.
-        alive: how many of the chunk's rows have begun above here.
-        g: their vectors, `[p, alive, d]`; position 0 of `g` is position `start` of the prompt.
+        place: up: where an MLP (or the end) reads. Down: before a layer's `mlp` output, before its
+            `attention` output, or at the `embed`ding.
+        layer: which; -1 at the embedding, the number of layers at the end.
+        alive: how many of the chunk's vectors (a prefix) have set out.
+        start: the prompt's position that is first in `x`.
+        x: `[alive, p, d]`, a view that the next step changes.
     """
 
-    place: Literal["mlp", "attention", "embed"]
+    place: Place
     layer: int
     alive: int
-    g: Float[Tensor, "p alive d"]
+    start: int
+    x: Float[Tensor, "alive p d"]
 
 
 class LinearOperator:
-    """The frozen network of one prompt, as the map from what is written to what is read.
+    """The frozen network of one prompt, as the map between what is written and what is read.
 
     Args:
         frozen: the prompt's frozen values.
@@ -75,39 +123,48 @@ class LinearOperator:
     def __init__(self, frozen: Frozen, start: int = 0):
         self.frozen, self.start = frozen, start
 
-    def walk(self, rows: Rows) -> Iterator[Moment]:
-        """Carries rows (the latest layer first) down to the embedding, stopping wherever something writes.
+    def up(self, writer: Writer) -> Iterator[Moment]:
+        """Carries what is written up to the final stream, stopping wherever an MLP reads, and at the end."""
+        layers, start = self.frozen.layers, writer.start
+        x = self.frozen.embed.new_zeros(writer.n, self.frozen.n_positions - start, self.frozen.embed.shape[1])
+        alive = writer.enter(x, "embed", -1)
+        for index, layer in enumerate(layers):
+            if layer.layer.parallel:
+                yield Moment("mlp", index, alive, start, x[:alive])
+            if alive:
+                x[:alive] += layer.push_attention(x[:alive], start)
+            alive = writer.enter(x, "attention", index)
+            if not layer.layer.parallel:
+                yield Moment("mlp", index, alive, start, x[:alive])
+            alive = writer.enter(x, "mlp", index)
+        yield Moment("mlp", len(layers), alive, start, x[:alive])
 
-        `Moment.g` is a view that the next step changes: use it before asking for the next.
-        """
-        layers = self.frozen.layers
-        stop = int(rows.positions.max()) + 1
-        g = rows.vectors.new_zeros(stop - self.start, len(rows), rows.vectors.shape[1])
-        alive = self._begin(g, rows, 0, len(layers))
+    def down(self, readers: Placed) -> Iterator[Moment]:
+        """Carries read vectors (the latest layer first) to the embedding, stopping wherever something writes."""
+        layers, start = self.frozen.layers, self.start
+        g = readers.vectors.new_zeros(len(readers), int(readers.positions.max()) + 1 - start, readers.vectors.shape[1])
+        alive = self._begin(g, readers, 0, len(layers))
         for index in reversed(range(len(layers))):
             layer = layers[index]
-            yield Moment("mlp", index, alive, g[:, :alive])
+            yield Moment("mlp", index, alive, start, g[:alive])
             if not layer.layer.parallel:
-                alive = self._begin(g, rows, alive, index)
-            yield Moment("attention", index, alive, g[:, :alive])
+                alive = self._begin(g, readers, alive, index)
+            yield Moment("attention", index, alive, start, g[:alive])
             if alive:
-                g[:, :alive] += layer.pull_attention(g[:, :alive].contiguous(), self.start)
+                g[:alive] += layer.pull_attention(g[:alive], start)
             if layer.layer.parallel:
-                alive = self._begin(g, rows, alive, index)
-        yield Moment("embed", -1, alive, g[:, :alive])
+                alive = self._begin(g, readers, alive, index)
+        yield Moment("embed", -1, alive, start, g[:alive])
 
-    def _begin(self, g: Float[Tensor, "p n d"], rows: Rows, alive: int, layer: int) -> int:
-        """Adds the rows that read at this layer; returns how many are alive then."""
-        end = alive + int((rows.layers[alive:] == layer).sum())
+    def _begin(self, g: Float[Tensor, "n p d"], readers: Placed, alive: int, layer: int) -> int:
+        """Adds the readers of this layer; returns how many are alive then."""
+        end = alive + int((readers.layers[alive:] == layer).sum())
         new = torch.arange(alive, end, device=g.device)
-        g[rows.positions[alive:end] - self.start, new] += rows.vectors[alive:end]
+        g[new, readers.positions[new] - self.start] += readers.vectors[new]
         return end
 
     def pull(
-        self,
-        layer: int,
-        positions: Int[Tensor, "n"],
-        vectors: Float[Tensor, "n d"],
+        self, layer: int, positions: Int[Tensor, "n"], vectors: Float[Tensor, "n d"]
     ) -> list[Float[Tensor, "n p d"]]:
         """Read vectors at a layer carried down: for every lower layer, what to contract with what its MLP wrote.
 
@@ -119,10 +176,6 @@ class LinearOperator:
         Returns:
             one tensor a layer below, from layer 0, over positions from `start`.
         """
-        rows = Rows(torch.full_like(positions, layer), positions, vectors)
-        found = [
-            moment.g.permute(1, 0, 2).clone()
-            for moment in self.walk(rows)
-            if moment.place == "mlp" and moment.layer < layer
-        ]
+        readers = Placed(torch.full_like(positions, layer), positions, vectors)
+        found = [moment.x.clone() for moment in self.down(readers) if moment.place == "mlp" and moment.layer < layer]
         return found[::-1]

@@ -37,7 +37,7 @@ class Proof:
         sizes: numbers of units, among those that differ between the prompts.
         faithfulness: at each size, the share of the target's change that the circuit alone keeps.
         completeness: at each size, the share left when the circuit is removed (low is good).
-        areas: under each faithfulness curve over log size.
+        area: under the faithfulness curve over log size, beside those of the nulls; None where one size was asked.
         n: prompts counted; `dropped`: prompts left out, by reason.
         differing_share: of all units, those that differ between the prompts.
     """
@@ -45,7 +45,7 @@ class Proof:
     sizes: tuple[int, ...]
     faithfulness: tuple[Measurement, ...]
     completeness: tuple[Measurement, ...]
-    areas: dict[str, float]
+    area: Measurement | None
     verdict: Verdict
     n: int
     n_differing: int
@@ -54,17 +54,26 @@ class Proof:
     card: dict[str, Any]
 
     @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """All that is offered as evidence."""
+        return (*self.faithfulness, *self.completeness, *([] if self.area is None else [self.area]))
+
+    @property
     def finding(self) -> Finding:
         """The claim with the measurements that support it."""
-        return Finding(self.verdict.words, (*self.faithfulness, *self.completeness), str(self.verdict.holds))
+        return Finding(self.verdict.words, self.measurements, str(self.verdict.holds))
+
+    @property
+    def areas(self) -> dict[str, float]:
+        """Areas under the faithfulness curves over log size, of the circuit and of its nulls."""
+        if self.area is None:
+            return {}
+        return {"circuit": self.area.value, **{null.name: null.mean for null in self.area.nulls}}
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """Numbers beside the evidence."""
-        return (
-            Quantity("differing share", self.differing_share, "share of units"),
-            *(Quantity(f"area of {name}", area, "share of the logit difference") for name, area in self.areas.items()),
-        )
+        return (Quantity("differing share", self.differing_share, "share of units"),)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -74,6 +83,7 @@ class Proof:
             "completeness": [one.to_dict() for one in self.completeness],
             "nulls": [null.name for null in self.faithfulness[0].nulls],
             "areas": self.areas,
+            "area": None if self.area is None else self.area.to_dict(),
             "verdict": asdict(self.verdict),
             "n": self.n,
             "n_differing": self.n_differing,
@@ -102,8 +112,9 @@ class Proof:
                 sizes=tuple(found["sizes"]),
                 faithfulness=tuple(map(Measurement.from_dict, found["faithfulness"])),
                 completeness=tuple(map(Measurement.from_dict, found["completeness"])),
+                area=None if found["area"] is None else Measurement.from_dict(found["area"]),
                 verdict=Verdict(**found["verdict"]),
-                **{name: found[name] for name in ("areas", "n", "n_differing", "differing_share", "dropped", "card")},
+                **{name: found[name] for name in ("n", "n_differing", "differing_share", "dropped", "card")},
             )
         except (TypeError, KeyError) as error:
             raise FormatError(f"read the proof {path}", found=f"no whole proof ({error})", do="prove again") from error

@@ -34,7 +34,7 @@ class Target:
     position: int = -1
 
     def value(self, logits: Float[Tensor, "*b v"]) -> Float[Tensor, "*b"]:
-        """M, from logits."""
+        """M, from logits before any soft-cap (`uncapped`)."""
         return logits[..., list(self.ids)].logsumexp(-1) - self._against(logits)
 
     def _against(self, logits: Float[Tensor, "*b v"]) -> Float[Tensor, "*b"]:
@@ -120,3 +120,8 @@ def direction_on_stream(target: Target, normed: Float[Tensor, "d"], anatomy: Ana
     """The target's direction after the final norm, at the logits that this stream gives."""
     logits = anatomy.w_u @ normed
     return target.direction(logits if anatomy.b_u is None else logits + anatomy.b_u, anatomy)
+
+
+def uncapped(logits: Float[Tensor, "*b v"], anatomy: Anatomy) -> Float[Tensor, "*b v"]:
+    """Logits as they are before the network's final soft-cap, cap · tanh(logits / cap), where it has one."""
+    return logits if anatomy.softcap is None else anatomy.softcap * (logits / anatomy.softcap).atanh()

@@ -10,13 +10,13 @@ from torch import Tensor
 from microtome.circuit import bases as _bases  # noqa: F401 - its files register themselves
 from microtome.circuit.attribution import RULES, Gradients, Question
 from microtome.circuit.basis import BASES, Basis
-from microtome.circuit.change import Change, change
+from microtome.circuit.change import Change, change, side_by_side
 from microtome.circuit.drawing import draw
 from microtome.circuit.edges import Chosen, EdgeMatrix, direct_edges
 from microtome.circuit.graph import Graph
 from microtome.circuit.target import Target, Tokens, resolve
 from microtome.core.config import Config
-from microtome.core.errors import NotSupported, WrongUse
+from microtome.core.errors import WrongUse
 from microtome.core.progress import working
 from microtome.model.frozen import freeze
 from microtome.model.model import Model
@@ -109,13 +109,6 @@ def trace(
 
 def ask(model: Model, prompt: Any, counterfactual: Any, target: Target) -> Question:
     """Freezes both prompts, once they are known to be comparable."""
-    widths = sorted({layer.n_units for layer in model.anatomy.layers})
-    if len(widths) > 1:
-        raise NotSupported(
-            "trace in the neuron basis",
-            found=f"layers of different width ({', '.join(map(str, widths))} units)",
-            do="take a model whose layers are all dense or all mixtures of experts",
-        )
     clean = freeze(model, prompt)
     if counterfactual is None:
         return Question(model, prompt, None, clean, None, target)
@@ -144,8 +137,7 @@ def scored(question: Question, gradients: Gradients, flow: Change) -> tuple[Floa
 
     Without a counterfactual a unit is compared with its mean over neutral prompts, position 0 apart.
     """
-    grads = torch.stack(gradients.units)
-    amounts = torch.stack(flow.neurons)
+    grads, amounts = side_by_side(gradients.units), side_by_side(flow.neurons)
     if not flow.against:
         amounts = amounts - baseline(question.model, amounts.shape[1])
     return amounts * grads, (flow.embed * gradients.embed).sum(-1)
@@ -154,7 +146,7 @@ def scored(question: Question, gradients: Gradients, flow: Change) -> tuple[Floa
 def baseline(model: Model, n_positions: int) -> Float[Tensor, "l p u"]:
     """Mean activations over the shipped neutral prompts, `[l, p, u]`."""
     means = model.means("mlp.neurons.*")
-    pooled = torch.stack([means[f"mlp.neurons.{i}"] for i in range(model.n_layers)])
+    pooled = side_by_side([means[f"mlp.neurons.{i}"] for i in range(model.n_layers)])
     return pooled[:, [0] + [1] * (n_positions - 1)]
 
 

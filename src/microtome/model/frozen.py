@@ -142,35 +142,51 @@ class FrozenLayer:
 
     def attended(self, stream: Float[Tensor, "p d"]) -> Float[Tensor, "p d"]:
         """What attention adds for a stream through the frozen pattern and norms, constants left out."""
-        values = torch.einsum("kd,gcd->gkc", stream, self.values)
-        values = values.repeat_interleave(self.layer.sizes.h // self.layer.sizes.g, 0)
-        return torch.einsum("hqk,hkc,hdc->qd", self.weighted_pattern, values, self.outputs)
+        return self.push_attention(stream[None])[0]
 
-    def pull_attention(self, g: Float[Tensor, "p n d"], start: int = 0) -> Float[Tensor, "p n d"]:
-        """From gradients after attention to those that its heads' reading adds before it.
+    def push_attention(self, x: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
+        """From streams to what attention adds to them, through the frozen pattern and norms, constants left out.
 
-        Positions first, so that every step is one large matrix product: W_O, transposed pattern, W_V.
+        Args:
+            x: over positions from `start` on, zero before.
+            start: the prompt's position that is first in `x`.
+        """
+        size = self.layer.sizes
+        n, p, _ = x.shape
+        values = (x.reshape(n * p, size.d) @ self.values.reshape(-1, size.d).T).view(n, p, size.g, size.c)
+        pattern = self._pattern(start, p)
+        mixed = x.new_empty(n, p, size.g, size.h // size.g, size.c)
+        for group in range(size.g):
+            of_group = values[:, :, group].transpose(0, 1).reshape(p, n * size.c)
+            mixed[:, :, group] = (pattern[group] @ of_group).view(-1, p, n, size.c).permute(2, 1, 0, 3)
+        outputs = self.outputs.transpose(1, 2).reshape(-1, size.d)
+        return (mixed.view(n * p, -1) @ outputs).view(n, p, size.d)
+
+    def pull_attention(self, g: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
+        """From gradients after attention to those that its heads' reading adds before it: the transpose of push.
 
         Args:
             g: over positions from `start` on; those that are left out hold no gradient or do not matter.
             start: the prompt's position that is first in `g`.
         """
-        values, outputs = self.values, self.outputs
-        p, n, _ = g.shape
-        pattern = self.weighted_pattern[:, start : start + p, start : start + p]
         size = self.layer.sizes
-        pulled = torch.zeros_like(g, memory_format=torch.contiguous_format).view(p * n, size.d)
+        n, p, _ = g.shape
+        outputs = self.outputs.permute(1, 0, 2).reshape(size.d, size.h * size.c)
+        heads = (g.reshape(n * p, size.d) @ outputs).view(n, p, size.g, -1, size.c)
+        pattern = self._pattern(start, p)
+        mixed = g.new_empty(n, p, size.g, size.c)
         for group in range(size.g):
-            mixed = sum(
-                pattern[head].T @ torch.matmul(g, outputs[head]).view(p, n * size.c) for head in self._heads_of(group)
-            )
-            pulled.addmm_(torch.as_tensor(mixed).view(p * n, size.c), values[group])
-        return pulled.view(p, n, size.d)
+            of_group = heads[:, :, group].permute(2, 1, 0, 3).reshape(-1, n * size.c)
+            mixed[:, :, group] = (pattern[group].T @ of_group).view(p, n, size.c).transpose(0, 1)
+        return (mixed.view(n * p, -1) @ self.values.reshape(-1, size.d)).view(n, p, size.d)
 
-    def _heads_of(self, group: int) -> range:
-        """Query heads stand next to the others of their key/value head, not one of each in turn."""
-        share = self.layer.sizes.h // self.layer.sizes.g
-        return range(group * share, (group + 1) * share)
+    def _pattern(self, start: int, p: int) -> Float[Tensor, "g hq k"]:
+        """Patterns among some positions; the heads of one key/value head, which stand together, as rows of one matrix.
+
+        Positions and heads are laid out so that every step is one large matrix product.
+        """
+        window = self.weighted_pattern[:, start : start + p, start : start + p]
+        return window.reshape(self.layer.sizes.g, -1, p)
 
     @cached_property
     def attn_constant(self) -> Float[Tensor, "p d"]:

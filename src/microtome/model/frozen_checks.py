@@ -175,7 +175,7 @@ def _sources(frozen: Frozen, target: Target) -> Sources:
 
 
 def _past_attention(layer: FrozenLayer, g: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
-    return g + layer.pull_attention(g[:, None])[:, 0], constant + (g * layer.attn_constant).sum()
+    return g + layer.pull_attention(g[None])[0], constant + (g * layer.attn_constant).sum()
 
 
 def _incompleteness(frozen: Frozen, target: Target) -> float:

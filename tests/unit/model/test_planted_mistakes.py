@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import pytest
+from torch import Tensor
 
 from microtome.model import anatomy as anatomy_module
 from microtome.model.anatomy import Anatomy, Layer
@@ -71,10 +72,18 @@ def test_no_centring_at_the_read(monkeypatch):
 
 
 def test_key_value_heads_tiled_going_down(monkeypatch):
-    def tiled(layer: FrozenLayer, group: int) -> range:
-        return range(group, layer.layer.sizes.h, layer.layer.sizes.g)
+    pull = FrozenLayer.pull_attention
 
-    monkeypatch.setattr(FrozenLayer, "_heads_of", tiled)
+    def tiled(layer: FrozenLayer, g: Tensor, start: int = 0) -> Tensor:
+        size = layer.layer.sizes
+        order = [head for group in range(size.g) for head in range(group, size.h, size.g)]
+        outputs, pattern = layer.outputs[order], layer.weighted_pattern[order]
+        with monkeypatch.context() as planted:
+            planted.setattr(FrozenLayer, "outputs", property(lambda _: outputs))
+            planted.setattr(FrozenLayer, "weighted_pattern", property(lambda _: pattern))
+            return pull(layer, g, start)
+
+    monkeypatch.setattr(FrozenLayer, "pull_attention", tiled)
     assert {"matrix products", "completeness of a hidden unit"} <= failures(tiny_model("llama"))
 
 

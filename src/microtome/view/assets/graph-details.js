@@ -121,7 +121,7 @@ function carriers(edge) {
   return [
     ...(heads.length > 0 ? ["heads ", ...heads] : []),
     more > 0 ? `and ${more} more ` : null,
-    edge.residual === 0 ? null : make("span", { class: "stream" }, "stream ", figure(edge.residual, { signed: true, digits: 2 })),
+    !edge.residual ? null : make("span", { class: "stream" }, "stream ", figure(edge.residual, { signed: true, digits: 2 })),
   ];
 }
 

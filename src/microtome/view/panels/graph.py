@@ -107,7 +107,7 @@ def _edge(edge: Fields, index: dict[str, int], n_layers: int) -> list[Any]:
         if edge.text(key) not in index:
             edge.refuse(key, f"{edge.text(key)!r}, and no node has that id")
         ends.append(index[edge.text(key)])
-    return [*ends, edge.number("weight"), edge.number("residual"), _heads(edge, n_layers)]
+    return [*ends, edge.number("weight"), edge.maybe(Fields.number, "residual"), _heads(edge, n_layers)]
 
 
 def _heads(edge: Fields, n_layers: int) -> list[tuple[int, int, float]]:

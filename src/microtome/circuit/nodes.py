@@ -1,0 +1,140 @@
+"""What a column of the edge matrix is, as a node with its names and numbers."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from microtome.circuit.graph import Node
+from microtome.model.looks import token_text
+
+if TYPE_CHECKING:
+    from microtome.circuit.trace import Traced
+
+TOKENS_SHOWN = 6
+WRITES_AT_ONCE = 64
+
+
+def node_of(traced: "Traced", column: int) -> Node:
+    """The node of a column of the matrix's sources; the one after the last is the logit.
+
+    Its influence, remainder and nonlinear part depend on what is drawn beside it, and are blank.
+    """
+    n, p = len(traced.chosen), traced.matrix.embeddings
+    if column < n:
+        return _unit(traced, column)
+    if column < n + p:
+        return _token(traced, column - n)
+    if column < traced.matrix.linear.shape[1]:
+        return _constant(traced, column - n - p)
+    return _logit(traced)
+
+
+def names(traced: "Traced") -> tuple[list[str], list[str]]:
+    """Ids of the matrix's rows and of its sources."""
+    n, sources = len(traced.chosen), traced.matrix.linear.shape[1]
+    found = [node_of(traced, column).id for column in range(sources + 1)]
+    return [*found[:n], found[-1]], found[:-1]
+
+
+def _node(**known: Any) -> Node:
+    blank = {"layer": None, "position": None, "unit": None, "counterfactual_value": None, "attribution": 0.0}
+    return Node(**{**blank, "influence": 0.0, "remainder": 0.0, "nonlinear": None, **known})
+
+
+def _unit(traced: "Traced", column: int) -> Node:
+    chosen, question = traced.chosen, traced.question
+    layer, position, unit = (int(x[column]) for x in (chosen.layers, chosen.positions, chosen.units))
+    other = question.other
+    return _node(
+        id=f"unit.{layer}.{position}.{unit}",
+        kind="unit",
+        layer=layer,
+        position=position,
+        unit=unit,
+        label=f"L{layer} unit {unit}",
+        value=float(question.clean.layers[layer].neurons[position, unit]),
+        counterfactual_value=None if other is None else float(other.layers[layer].neurons[position, unit]),
+        attribution=float(traced.scores[layer, position, unit]),
+    )
+
+
+def _token(traced: "Traced", position: int) -> Node:
+    text = token_text(traced.question.model, traced.question.clean.ids[position])
+    against = None if traced.question.other is None else 1.0
+    return _node(
+        id=f"embedding.{position}",
+        kind="embedding",
+        position=position,
+        label=text,
+        value=1.0,
+        counterfactual_value=against,
+        attribution=float(traced.embed_scores[position]),
+    )
+
+
+def _constant(traced: "Traced", index: int) -> Node:
+    places = traced.matrix.learned
+    if index < places:
+        return _node(id=f"position.{index}", kind="position", position=index, label=f"position {index}", value=1.0)
+    layer = index - places
+    return _node(id=f"bias.{layer}", kind="bias", layer=layer, label=f"biases of layer {layer}", value=1.0)
+
+
+def _logit(traced: "Traced") -> Node:
+    question, target = traced.question, traced.question.target
+    against = " or ".join(target.against_texts) or "mean"
+    value = float(target.read(question.clean.normed[target.position], question.clean.anatomy))
+    other = question.other
+    return _node(
+        id="logit",
+        kind="logit",
+        layer=len(question.clean.layers),
+        position=target.position % question.clean.n_positions,
+        label=f"{' or '.join(target.texts)} − {against}",
+        value=value,
+        counterfactual_value=None
+        if other is None
+        else float(target.read(other.normed[target.position], other.anatomy)),
+        attribution=traced.flow.target,
+    )
+
+
+def with_tokens(traced: "Traced", nodes: dict[int, Node]) -> dict[int, Node]:
+    """Adds to each unit the tokens that its write raises and lowers most, at the target's norm scale."""
+    n = len(traced.chosen)
+    columns = [column for column in nodes if column < n]
+    if not columns:
+        return nodes
+    frozen, target = traced.question.clean, traced.question.target
+    writes = _writes(traced, torch.tensor(columns, device=traced.chosen.units.device))
+    norm, scale = frozen.anatomy.final_norm, frozen.final_scale[target.position]
+    told = dict(nodes)
+    for part in torch.arange(len(columns)).split(WRITES_AT_ONCE):
+        logits = norm.push(writes[part], scale) @ frozen.anatomy.w_u.T
+        high, low = logits.topk(TOKENS_SHOWN), (-logits).topk(TOKENS_SHOWN)
+        for row, i in enumerate(part.tolist()):
+            told[columns[i]] = replace(
+                nodes[columns[i]],
+                promotes=_named(traced, high.indices[row], high.values[row]),
+                suppresses=_named(traced, low.indices[row], -low.values[row]),
+            )
+    return told
+
+
+def _named(traced: "Traced", ids: Tensor, weights: Tensor) -> tuple[tuple[str, float], ...]:
+    model = traced.question.model
+    return tuple((token_text(model, i), w) for i, w in zip(ids.tolist(), weights.tolist(), strict=True))
+
+
+def _writes(traced: "Traced", columns: Tensor) -> Tensor:
+    """What units wrote at their clean values, `[k, d]`."""
+    chosen, layers = traced.chosen, traced.question.clean.layers
+    found = layers[0].stream.new_zeros(len(columns), layers[0].stream.shape[1])
+    for index in chosen.layers[columns].unique().tolist():
+        here = chosen.layers[columns] == index
+        positions, units = chosen.positions[columns[here]], chosen.units[columns[here]]
+        amounts = layers[index].neurons[positions, units]
+        found[here] = traced.basis.write(layers[index], positions, units) * amounts[:, None]
+    return found

@@ -1,0 +1,80 @@
+"""From scores to verdicts: made-up prompts whose answer is known."""
+
+import numpy as np
+import pytest
+
+from microtome.circuit.faithfulness import PromptScores
+from microtome.circuit.weighing import Plan, ProofConfig, weigh
+
+SIZES = (10, 100, 1000)
+
+
+def prompts(n: int, circuit: float, change: float, draws: int = 19, seed: int = 0) -> list[PromptScores]:
+    """Prompts with a span of 2 where sets keep about the given shares at every size, and random ones a tenth."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n):
+        shares = np.concatenate([[circuit, change], np.full(draws, 0.1)])
+        kept = 1 + 2 * (shares + rng.normal(0, 0.05, (len(SIZES), draws + 2)))
+        removed = 1 + 2 * (1 - shares + rng.normal(0, 0.05, (len(SIZES), draws + 2)))
+        found.append(PromptScores(kept, removed, clean=3.0, empty=1.0, differing=500, share=0.4))
+    return found
+
+
+def proof_of(scores: list[PromptScores], level: str):
+    plan = Plan(SIZES, 19, 0, ProofConfig())
+    return weigh({"name": "none"}, "task made up", scores, {}, plan, level)
+
+
+def test_a_circuit_that_beats_both_nulls_is_proven():
+    proof = proof_of(prompts(30, 0.8, 0.3), "task")
+    assert proof.verdict.holds
+    assert proof.verdict.words.startswith("Proven on task made up at 1,000 units (0.8")
+    for measured in (*proof.faithfulness, proof.area):
+        low, high = measured.interval
+        assert low < measured.value < high
+        assert measured.value == pytest.approx(0.8, abs=0.03)
+        assert [null.mean for null in measured.nulls] == pytest.approx([0.1, 0.3], abs=0.03)
+    assert proof.completeness[2].value == pytest.approx(0.2, abs=0.03)
+    assert all(null.beaten for null in proof.completeness[2].nulls)
+
+
+def test_the_units_that_change_most_can_do_as_well():
+    verdict = proof_of(prompts(30, 0.8, 0.8), "task").verdict
+    assert not verdict.holds
+    assert verdict.words.startswith("Not proven on task made up: does not beat change at 1,000 units")
+
+
+def test_too_few_prompts_prove_nothing():
+    verdict = proof_of(prompts(19, 0.9, 0.1), "task").verdict
+    assert not verdict.holds
+    assert "19 prompts, 20 are needed" in verdict.words
+
+
+@pytest.mark.parametrize(
+    "circuit, change, says",
+    [
+        (0.8, 0.3, "Holds on this prompt at 1,000 units"),
+        (0.1, 0.0, "Not shown on this prompt: does not beat matched random sets (p="),
+        (0.6, 0.9, "Not shown on this prompt: does not beat the units that change most"),
+    ],
+)
+def test_one_prompt_is_told_in_words(circuit, change, says):
+    assert proof_of(prompts(1, circuit, change), "prompt").verdict.words.startswith(says)
+
+
+def test_a_size_that_was_not_asked_gives_way_to_the_largest():
+    assert Plan((10, 50), 5, 0, ProofConfig()).at == 50
+    assert Plan((10, 50), 5, 0, ProofConfig(at=10)).at == 10
+    assert Plan((10, 1000, 3000), 5, 0, ProofConfig()).at == 1000
+
+
+def test_one_size_has_no_area():
+    plan = Plan((10,), 19, 0, ProofConfig())
+    single = [
+        PromptScores(one.kept[:1], one.removed[:1], one.clean, one.empty, one.differing, one.share)
+        for one in prompts(3, 0.8, 0.3)
+    ]
+    proof = weigh({"name": "none"}, "task made up", single, {}, plan, "task")
+    assert proof.area is None
+    assert proof.areas == {}
