@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 # Everything that must hold before a change is taken. What needs real weights gets them first.
 test: lint
 	$(BIN)/microtome get smollm2
-	$(BIN)/pytest -m "not gemma"
+	$(BIN)/pytest -m "not gemma" --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -31,7 +31,8 @@ gemma: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/microtome get smollm2
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	$(BIN)/python benchmarks/capture.py
+	$(BIN)/python benchmarks/trace.py
 
 clean:
 	rm -rf $(VENV) out
