@@ -10,7 +10,7 @@ from microtome.circuit.change import change, side_by_side
 from microtome.circuit.faithfulness import patched
 from microtome.circuit.proving import prove
 from microtome.circuit.target import Target
-from microtome.circuit.trace import TraceConfig, scored, trace
+from microtome.circuit.trace import TraceConfig, ask, scored, trace
 from microtome.circuit.weighing import ProofConfig
 from microtome.model.frozen import freeze
 from tiny_models import FAMILIES
@@ -74,7 +74,7 @@ def test_patching_is_what_hooks_on_the_untouched_module_do(model):
 
 
 def question_of(model) -> Question:
-    return Question(model, CLEAN, OTHER, freeze(model, CLEAN), freeze(model, OTHER), TARGET)
+    return ask(model, CLEAN, OTHER, TARGET)
 
 
 def test_integrated_gradients_of_the_embeddings_sum_to_the_change(model):
@@ -90,7 +90,7 @@ def test_integrated_gradients_of_the_embeddings_sum_to_the_change(model):
 
 def test_the_mean_rule_is_the_mean_of_both_prompts(model):
     question = question_of(model)
-    turned = Question(model, OTHER, CLEAN, question.other, question.clean, TARGET)
+    turned = ask(model, OTHER, CLEAN, TARGET)
     both = zip(mean(question).units, half(question).units, half(turned).units, strict=True)
     for ours, here, there in both:
         torch.testing.assert_close(ours, (here + there) / 2, rtol=0, atol=1e-12)
@@ -100,7 +100,7 @@ def test_the_mean_rule_is_the_mean_of_both_prompts(model):
 def test_nothing_that_stays_the_same_gets_a_score(model, rule):
     question = question_of(model)
     flow = change(question.clean, question.other, TARGET)
-    scores, embeds = scored(question, RULES.get(rule)(question), flow)
+    scores, embeds = scored(question, RULES.get(rule)(question))
     assert (scores[~flow.differs] == 0).all()
     assert (embeds[: flow.start] == 0).all()
     assert (scores[flow.differs] != 0).any()

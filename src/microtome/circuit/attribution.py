@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.circuit.baseline import Baseline
 from microtome.circuit.target import Target, direction_on_stream, uncapped
 from microtome.core.registry import Registry
 from microtome.model import edits
@@ -28,6 +29,7 @@ class Question:
         inputs, other_inputs: the prompt and its counterfactual (None without one).
         clean, other: both, frozen.
         target: what is to be explained.
+        baseline: what clean values are compared with.
     """
 
     model: Model
@@ -36,6 +38,7 @@ class Question:
     clean: Frozen
     other: Frozen | None
     target: Target
+    baseline: Baseline
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,10 @@ def integrated(question: Question, steps: int = 5) -> Gradients:
     """The live network's gradient, averaged over embeddings between the two prompts.
 
     Hanna et al. 2024 (arXiv 2403.17806), EAP-IG on inputs, with the midpoint rule, whose error is
-    quadratic in the step. Without a counterfactual the path starts at the mean embedding of the prompt.
+    quadratic in the step. Without a counterfactual the path starts at the mean of the neutral prompts.
     """
     model, clean = question.model, question.clean
-    start = clean.embed.mean(0, keepdim=True).expand_as(clean.embed) if question.other is None else question.other.embed
+    start = question.baseline.embed
     at = (torch.arange(steps, device=clean.embed.device) + 0.5) / steps
     path = start + at[:, None, None].to(clean.embed.dtype) * (clean.embed - start)
     target, position = question.target, question.target.position

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from microtome.circuit.attribution import RULES
-from microtome.circuit.change import change, side_by_side
+from microtome.circuit.change import side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
 from microtome.circuit.graph import Graph
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import Proof
 from microtome.circuit.target import Target, resolve
-from microtome.circuit.trace import ask, baseline, scored
+from microtome.circuit.trace import ask, scored
 from microtome.circuit.weighing import Plan, ProofConfig, weigh
 from microtome.core.errors import WrongUse
 from microtome.core.progress import track
@@ -95,13 +95,8 @@ def _score(
     plan: Plan,
 ) -> PromptScores:
     question = ask(model, ids, other_ids, target)
-    flow = change(question.clean, question.other, target)
-    scores, _ = scored(question, RULES.get(rule)(question), flow)
-    clean = side_by_side([layer.neurons for layer in question.clean.layers])
-    if question.other is None:
-        other = baseline(model, len(ids))
-    else:
-        other = side_by_side([layer.neurons for layer in question.other.layers])
+    scores, _ = scored(question, RULES.get(rule)(question))
+    clean, other = side_by_side([layer.neurons for layer in question.clean.layers]), question.baseline.units
     norms = side_by_side([layer.writes.norm(dim=0) for layer in question.clean.layers])
     differs = clean != other
     ranked = rankings(scores, (clean - other).abs() * norms[:, None], differs, plan.draws, plan.seed)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from microtome.circuit import bases as _bases  # noqa: F401 - its files register themselves
 from microtome.circuit.attribution import RULES, Gradients, Question
+from microtome.circuit.baseline import baseline
 from microtome.circuit.basis import BASES, Basis
 from microtome.circuit.change import Change, change, side_by_side
 from microtome.circuit.drawing import draw
@@ -99,7 +100,7 @@ def trace(
         )
         step()
         flow = change(question.clean, question.other, question.target)
-        scores, embed_scores = scored(question, RULES.get(settings.rule)(question), flow)
+        scores, embed_scores = scored(question, RULES.get(settings.rule)(question))
         chosen = choose(scores, max_nodes)
         step()
         matrix = direct_edges(question.clean, flow, question.target, chosen, units)
@@ -110,10 +111,11 @@ def trace(
 def ask(model: Model, prompt: Any, counterfactual: Any, target: Target) -> Question:
     """Freezes both prompts, once they are known to be comparable."""
     clean = freeze(model, prompt)
-    if counterfactual is None:
-        return Question(model, prompt, None, clean, None, target)
-    same_length(model, prompt, counterfactual)
-    return Question(model, prompt, counterfactual, clean, freeze(model, counterfactual), target)
+    other = None
+    if counterfactual is not None:
+        same_length(model, prompt, counterfactual)
+        other = freeze(model, counterfactual)
+    return Question(model, prompt, counterfactual, clean, other, target, baseline(model, clean.n_positions, other))
 
 
 def same_length(model: Model, prompt: Any, counterfactual: Any) -> None:
@@ -132,22 +134,11 @@ def same_length(model: Model, prompt: Any, counterfactual: Any) -> None:
         )
 
 
-def scored(question: Question, gradients: Gradients, flow: Change) -> tuple[Float[Tensor, "l p u"], Float[Tensor, "p"]]:
-    """Attributions of all units and token embeddings: what they carry times the gradient.
-
-    Without a counterfactual a unit is compared with its mean over neutral prompts, position 0 apart.
-    """
-    grads, amounts = side_by_side(gradients.units), side_by_side(flow.neurons)
-    if not flow.against:
-        amounts = amounts - baseline(question.model, amounts.shape[1])
-    return amounts * grads, (flow.embed * gradients.embed).sum(-1)
-
-
-def baseline(model: Model, n_positions: int) -> Float[Tensor, "l p u"]:
-    """Mean activations over the shipped neutral prompts, `[l, p, u]`."""
-    means = model.means("mlp.neurons.*")
-    pooled = side_by_side([means[f"mlp.neurons.{i}"] for i in range(model.n_layers)])
-    return pooled[:, [0] + [1] * (n_positions - 1)]
+def scored(question: Question, gradients: Gradients) -> tuple[Float[Tensor, "l p u"], Float[Tensor, "p"]]:
+    """Attributions of all units and token embeddings: how far they are from their baseline, times the gradient."""
+    clean, base = question.clean, question.baseline
+    units = side_by_side([layer.neurons for layer in clean.layers]) - base.units
+    return units * side_by_side(gradients.units), ((clean.embed - base.embed) * gradients.embed).sum(-1)
 
 
 def choose(scores: Float[Tensor, "l p u"], n: int) -> Chosen:

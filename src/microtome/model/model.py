@@ -268,20 +268,22 @@ class Model:
         finally:
             self._edits = before
 
-    def means(self, pattern: str, texts: Any = None) -> dict[str, Float[Tensor, "2 ..."]]:
+    def means(self, pattern: str | Sequence[str], texts: Any = None) -> dict[str, Float[Tensor, "2 ..."]]:
         """Mean values of sites over texts: what a unit gives when nothing in particular is asked of it.
 
         Row 0 is the mean at position 0, row 1 the mean over all others: position 0 holds a few enormous
         activations that would drown the rest. Edits in force have no part in it.
 
         Args:
-            pattern: sites whose axes after the position are fixed (not scores or patterns).
+            pattern: sites, or several patterns of them, whose axes after the position are fixed (not scores or
+                patterns).
             texts: what to run; None for the shipped neutral prompts.
 
         Raises:
             WrongUse: the sites have no such mean, or the texts are one token each.
         """
-        return means(self._sites(pattern), texts, self._unedited)
+        patterns = [pattern] if isinstance(pattern, str) else pattern
+        return means([one for each in patterns for one in self._sites(each)], texts, self._unedited)
 
     def generate(self, inputs: Any, *, max_new_tokens: int = 20, sample: bool = False, seed: int = 0) -> list[str]:
         """Continues each row, under the edits in force, with a key/value cache.

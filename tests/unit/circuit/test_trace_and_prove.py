@@ -90,7 +90,7 @@ def test_edges_on_real_weights_equal_autograd(smollm2):
     target = resolve(smollm2, FRANCE, " Paris", " Berlin")
     question = ask(smollm2, FRANCE, GERMANY, target)
     flow = change(question.clean, question.other, target)
-    scores, _ = scored(question, RULES.get("half")(question), flow)
+    scores, _ = scored(question, RULES.get("half")(question))
     chosen = choose(scores, 512)
     matrix = direct_edges(question.clean, flow, target, chosen, BASES.get("neurons"))
     passed = replay(question.clean, question.clean.embed.clone().requires_grad_(), cut=True)
