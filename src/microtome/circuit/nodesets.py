@@ -51,10 +51,16 @@ def rankings(
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand((draws, *scores.shape), generator=generator).to(scores.device)
     noise = noise.masked_fill(~differs, 2.0)
-    cells = noise.argsort(-1).argsort(-1)
+    cells = _places(noise.argsort(-1))
     return Rankings(_ranks(scores.abs(), differs), _ranks(changed, differs), cells, differs)
 
 
 def _ranks(score: Float[Tensor, "l p u"], differs: Bool[Tensor, "l p u"]) -> Int[Tensor, "l p u"]:
     flat = score.masked_fill(~differs, -1.0).flatten()
-    return flat.argsort(descending=True, stable=True).argsort().view(score.shape)
+    return _places(flat.argsort(descending=True, stable=True)).view(score.shape)
+
+
+def _places(order: Int[Tensor, "*b n"]) -> Int[Tensor, "*b n"]:
+    """From what stands at each place to where each stands: the inverse permutation, without a second sort."""
+    there = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, there)

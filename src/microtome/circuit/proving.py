@@ -131,5 +131,6 @@ def _score_task(model: Model, task: Task, plan: Plan) -> tuple[list[PromptScores
 
 
 def _ids(model: Model, text: str) -> list[int]:
-    assert model.tokenizer is not None
+    if model.tokenizer is None:
+        raise WrongUse("prove on a task", found="a model without tokenizer", do="open it as (module, tokenizer)")
     return list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
