@@ -5,12 +5,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from microtome.circuit.attribution import RULES, Question, half, integrated, mean
+from microtome.circuit.attribution import RULES, half, integrated, mean, scored
 from microtome.circuit.change import change, side_by_side
 from microtome.circuit.faithfulness import patched
 from microtome.circuit.proving import prove
+from microtome.circuit.question import Question, ask
 from microtome.circuit.target import Target
-from microtome.circuit.trace import TraceConfig, ask, scored, trace
+from microtome.circuit.trace import trace
+from microtome.circuit.traced import TraceConfig
 from microtome.circuit.weighing import ProofConfig
 from microtome.model.frozen import freeze
 from tiny_models import FAMILIES

@@ -6,39 +6,17 @@ The rules differ in where the gradient is taken.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.circuit.baseline import Baseline
+from microtome.circuit.change import side_by_side
+from microtome.circuit.question import Question
 from microtome.circuit.target import Target, direction_on_stream, uncapped
 from microtome.core.registry import Registry
 from microtome.model import edits
 from microtome.model.frozen import Frozen
-from microtome.model.model import Model
-
-
-@dataclass(frozen=True)
-class Question:
-    """One prompt opened for attribution.
-
-    Attributes:
-        model: the model, in float32 or more.
-        inputs, other_inputs: the prompt and its counterfactual (None without one).
-        clean, other: both, frozen.
-        target: what is to be explained.
-        baseline: what clean values are compared with.
-    """
-
-    model: Model
-    inputs: Any
-    other_inputs: Any
-    clean: Frozen
-    other: Frozen | None
-    target: Target
-    baseline: Baseline
 
 
 @dataclass(frozen=True)
@@ -51,6 +29,7 @@ class Gradients:
 
 Rule = Callable[[Question], Gradients]
 RULES: Registry[Rule] = Registry("rule")
+DEFAULT_RULE = "mean"
 
 
 def through_gates(frozen: Frozen, target: Target) -> Gradients:
@@ -115,3 +94,10 @@ def integrated(question: Question, steps: int = 5) -> Gradients:
     )
     units = [run.grad[f"mlp.neurons.{i}"].mean(0) for i in range(model.n_layers)]
     return Gradients(units, run.grad["embed"].mean(0))
+
+
+def scored(question: Question, gradients: Gradients) -> tuple[Float[Tensor, "l p u"], Float[Tensor, "p"]]:
+    """Attributions of all units and token embeddings: how far they are from their baseline, times the gradient."""
+    clean, base = question.clean, question.baseline
+    units = side_by_side([layer.neurons for layer in clean.layers]) - base.units
+    return units * side_by_side(gradients.units), ((clean.embed - base.embed) * gradients.embed).sum(-1)

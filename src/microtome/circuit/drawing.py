@@ -1,7 +1,7 @@
 """From the full edge matrix to the graph that is drawn: influence, pruning, heads."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +14,9 @@ from microtome.circuit.influence import Kept, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
 from microtome.circuit.nodes import names, node_of, with_tokens
 from microtome.circuit.operator import LinearOperator
+from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.model.looks import token_text
-
-if TYPE_CHECKING:
-    from microtome.circuit.trace import TraceConfig, Traced
 
 HEADS_SHOWN = 4
 CARRIED_FOR_HEADS = 8192
@@ -49,14 +47,14 @@ class _Pruned:
         return self.weights.shape[1] - 3
 
 
-def draw(traced: "Traced", basis: str, config: "TraceConfig") -> Graph:
+def draw(traced: Traced, basis: str, config: TraceConfig) -> Graph:
     """Prunes by influence and names what is left."""
     pruned = _pruned(traced.matrix, config)
     nodes = _nodes(traced, pruned)
     return _assemble(traced, basis, config, nodes, _edges(traced, pruned, nodes))
 
 
-def _pruned(matrix: EdgeMatrix, config: "TraceConfig") -> _Pruned:
+def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
     weights = np.pad(matrix.terms.cpu().numpy(), ((0, 0), (0, 1)))
     n, columns = len(weights) - 1, weights.shape[1]
     rows = np.array([*range(n), columns - 1])
@@ -78,7 +76,7 @@ def _strongest(weights: Float[np.ndarray, "t c"], edges: Bool[np.ndarray, "t c"]
     return edges & (np.abs(weights) >= np.partition(absolute, -most)[-most])
 
 
-def _nodes(traced: "Traced", pruned: _Pruned) -> dict[int, Node]:
+def _nodes(traced: Traced, pruned: _Pruned) -> dict[int, Node]:
     """Drawn nodes by column; what their pruned sources gave is folded into their remainders."""
     n, sources, weights = len(traced.chosen), pruned.sources, pruned.weights
     found: dict[int, Node] = {}
@@ -95,7 +93,7 @@ def _nodes(traced: "Traced", pruned: _Pruned) -> dict[int, Node]:
     return with_tokens(traced, found)
 
 
-def _edges(traced: "Traced", pruned: _Pruned, nodes: dict[int, Node]) -> tuple[Edge, ...]:
+def _edges(traced: Traced, pruned: _Pruned, nodes: dict[int, Node]) -> tuple[Edge, ...]:
     """Drawn edges, the largest first."""
     n, weights = len(traced.chosen), pruned.weights
     drawn: list[Pair] = [(t, s) for t, s in np.argwhere(pruned.kept.edges).tolist()]
@@ -113,7 +111,7 @@ def _edges(traced: "Traced", pruned: _Pruned, nodes: dict[int, Node]) -> tuple[E
     return tuple(found)
 
 
-def _heads(traced: "Traced", drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]]:
+def _heads(traced: Traced, drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]]:
     """Head loadings of edges from units and embeddings, the strongest first as far as the budget goes."""
     clean, flow, chosen = traced.question.clean, traced.flow, traced.chosen
     carriers = len(chosen) + traced.matrix.embeddings
@@ -131,7 +129,7 @@ def _heads(traced: "Traced", drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h
 
 
 def _assemble(
-    traced: "Traced", basis: str, config: "TraceConfig", nodes: dict[int, Node], edges: tuple[Edge, ...]
+    traced: Traced, basis: str, config: TraceConfig, nodes: dict[int, Node], edges: tuple[Edge, ...]
 ) -> Graph:
     question, matrix, flow = traced.question, traced.matrix, traced.flow
     model, clean, other, target = question.model, question.clean, question.other, question.target

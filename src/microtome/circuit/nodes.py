@@ -1,22 +1,20 @@
 """What a column of the edge matrix is, as a node with its names and numbers."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from microtome.circuit.graph import Node
+from microtome.circuit.traced import Traced
 from microtome.model.looks import token_text
-
-if TYPE_CHECKING:
-    from microtome.circuit.trace import Traced
 
 TOKENS_SHOWN = 6
 WRITES_AT_ONCE = 64
 
 
-def node_of(traced: "Traced", column: int) -> Node:
+def node_of(traced: Traced, column: int) -> Node:
     """The node of a column of the matrix's sources; the one after the last is the logit.
 
     Its influence, remainder and nonlinear part depend on what is drawn beside it, and are blank.
@@ -31,7 +29,7 @@ def node_of(traced: "Traced", column: int) -> Node:
     return _logit(traced)
 
 
-def names(traced: "Traced") -> tuple[list[str], list[str]]:
+def names(traced: Traced) -> tuple[list[str], list[str]]:
     """Ids of the matrix's rows and of its sources."""
     n, sources = len(traced.chosen), traced.matrix.linear.shape[1]
     found = [node_of(traced, column).id for column in range(sources + 1)]
@@ -43,7 +41,7 @@ def _node(**known: Any) -> Node:
     return Node(**{**blank, "influence": 0.0, "remainder": 0.0, "nonlinear": None, **known})
 
 
-def _unit(traced: "Traced", column: int) -> Node:
+def _unit(traced: Traced, column: int) -> Node:
     chosen, question = traced.chosen, traced.question
     layer, position, unit = (int(x[column]) for x in (chosen.layers, chosen.positions, chosen.units))
     other = question.other
@@ -60,7 +58,7 @@ def _unit(traced: "Traced", column: int) -> Node:
     )
 
 
-def _token(traced: "Traced", position: int) -> Node:
+def _token(traced: Traced, position: int) -> Node:
     text = token_text(traced.question.model, traced.question.clean.ids[position])
     against = None if traced.question.other is None else 1.0
     return _node(
@@ -74,7 +72,7 @@ def _token(traced: "Traced", position: int) -> Node:
     )
 
 
-def _constant(traced: "Traced", index: int) -> Node:
+def _constant(traced: Traced, index: int) -> Node:
     places = traced.matrix.learned
     if index < places:
         return _node(id=f"position.{index}", kind="position", position=index, label=f"position {index}", value=1.0)
@@ -82,7 +80,7 @@ def _constant(traced: "Traced", index: int) -> Node:
     return _node(id=f"bias.{layer}", kind="bias", layer=layer, label=f"biases of layer {layer}", value=1.0)
 
 
-def _logit(traced: "Traced") -> Node:
+def _logit(traced: Traced) -> Node:
     question, target = traced.question, traced.question.target
     against = " or ".join(target.against_texts) or "mean"
     value = float(target.read(question.clean.normed[target.position], question.clean.anatomy))
@@ -101,7 +99,7 @@ def _logit(traced: "Traced") -> Node:
     )
 
 
-def with_tokens(traced: "Traced", nodes: dict[int, Node]) -> dict[int, Node]:
+def with_tokens(traced: Traced, nodes: dict[int, Node]) -> dict[int, Node]:
     """Adds to each unit the tokens that its write raises and lowers most, at the target's norm scale."""
     n = len(traced.chosen)
     columns = [column for column in nodes if column < n]
@@ -123,12 +121,12 @@ def with_tokens(traced: "Traced", nodes: dict[int, Node]) -> dict[int, Node]:
     return told
 
 
-def _named(traced: "Traced", ids: Tensor, weights: Tensor) -> tuple[tuple[str, float], ...]:
+def _named(traced: Traced, ids: Tensor, weights: Tensor) -> tuple[tuple[str, float], ...]:
     model = traced.question.model
     return tuple((token_text(model, i), w) for i, w in zip(ids.tolist(), weights.tolist(), strict=True))
 
 
-def _writes(traced: "Traced", columns: Tensor) -> Tensor:
+def _writes(traced: Traced, columns: Tensor) -> Tensor:
     """What units wrote at their clean values, `[k, d]`."""
     chosen, layers = traced.chosen, traced.question.clean.layers
     found = layers[0].stream.new_zeros(len(columns), layers[0].stream.shape[1])

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from microtome.circuit.attribution import RULES
+from microtome.circuit.attribution import RULES, scored
 from microtome.circuit.change import side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
 from microtome.circuit.graph import Graph
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import Proof
+from microtome.circuit.question import ask
 from microtome.circuit.target import Target, resolve
-from microtome.circuit.trace import ask, scored
 from microtome.circuit.weighing import Plan, ProofConfig, weigh
 from microtome.core.errors import WrongUse
 from microtome.core.progress import track

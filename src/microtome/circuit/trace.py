@@ -1,6 +1,5 @@
 """`microtome.trace`: from a prompt to the graph of the units that produced its answer."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,55 +7,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit import bases as _bases  # noqa: F401 - its files register themselves
-from microtome.circuit.attribution import RULES, Gradients, Question
-from microtome.circuit.baseline import baseline
-from microtome.circuit.basis import BASES, Basis
-from microtome.circuit.change import Change, change, side_by_side
+from microtome.circuit.attribution import RULES, scored
+from microtome.circuit.basis import BASES
+from microtome.circuit.change import change
 from microtome.circuit.drawing import draw
-from microtome.circuit.edges import Chosen, EdgeMatrix, direct_edges
+from microtome.circuit.edges import Chosen, direct_edges
 from microtome.circuit.graph import Graph
-from microtome.circuit.target import Target, Tokens, resolve
-from microtome.core.config import Config
+from microtome.circuit.question import ask
+from microtome.circuit.target import Tokens, resolve
+from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.errors import WrongUse
 from microtome.core.progress import working
-from microtome.model.frozen import freeze
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
-
-RULE = "mean"
-
-
-@dataclass(frozen=True)
-class TraceConfig(Config):
-    """Settings of a trace.
-
-    Attributes:
-        rule: by which units are ranked (`microtome list rule`).
-        position: where the logits are read; negative from the end.
-        node_share, edge_share: shares of influence that the drawn nodes and edges carry.
-        ranked: how many candidates the ranking holds.
-        most_edges: how many edges are drawn at most; weaker ones are folded into remainders.
-    """
-
-    rule: str = RULE
-    position: int = -1
-    node_share: float = 0.8
-    edge_share: float = 0.98
-    ranked: int = 20_000
-    most_edges: int = 5_000
-
-
-@dataclass(frozen=True)
-class Traced:
-    """Everything computed on the way to a graph."""
-
-    question: Question
-    flow: Change
-    scores: Float[Tensor, "l p u"]
-    embed_scores: Float[Tensor, "p"]
-    chosen: Chosen
-    matrix: EdgeMatrix
-    basis: Basis
 
 
 def trace(
@@ -106,39 +69,6 @@ def trace(
         matrix = direct_edges(question.clean, flow, question.target, chosen, units)
         step()
     return draw(Traced(question, flow, scores, embed_scores, chosen, matrix, units), basis, settings)
-
-
-def ask(model: Model, prompt: Any, counterfactual: Any, target: Target) -> Question:
-    """Freezes both prompts, once they are known to be comparable."""
-    clean = freeze(model, prompt)
-    other = None
-    if counterfactual is not None:
-        same_length(model, prompt, counterfactual)
-        other = freeze(model, counterfactual)
-    return Question(model, prompt, counterfactual, clean, other, target, baseline(model, clean.n_positions, other))
-
-
-def same_length(model: Model, prompt: Any, counterfactual: Any) -> None:
-    """Raises WrongUse, with both tokenisations, where two prompts cannot be compared position by position."""
-    rows = [model.batch(one).tokens[0] for one in (prompt, counterfactual)]
-    if rows[0] == rows[1]:
-        raise WrongUse("trace", found="a counterfactual with the same tokens as the prompt", do="change one fact in it")
-    if len(rows[0]) != len(rows[1]):
-        shown = [
-            str(ids if model.tokenizer is None else model.tokenizer.batch_decode([[i] for i in ids])) for ids in rows
-        ]
-        raise WrongUse(
-            "trace against a counterfactual of the same length",
-            found=f"{len(rows[0])} tokens {shown[0]} and {len(rows[1])} tokens {shown[1]}",
-            do="choose a counterfactual that the tokenizer cuts into as many tokens",
-        )
-
-
-def scored(question: Question, gradients: Gradients) -> tuple[Float[Tensor, "l p u"], Float[Tensor, "p"]]:
-    """Attributions of all units and token embeddings: how far they are from their baseline, times the gradient."""
-    clean, base = question.clean, question.baseline
-    units = side_by_side([layer.neurons for layer in clean.layers]) - base.units
-    return units * side_by_side(gradients.units), ((clean.embed - base.embed) * gradients.embed).sum(-1)
 
 
 def choose(scores: Float[Tensor, "l p u"], n: int) -> Chosen:

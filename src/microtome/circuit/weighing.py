@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from microtome.circuit.attribution import DEFAULT_RULE
 from microtome.circuit.faithfulness import PromptScores
 from microtome.circuit.proof import FORMAT, Proof, Verdict
-from microtome.circuit.trace import RULE
 from microtome.core.artefact import RunCard
 from microtome.core.config import Config
 from microtome.evidence import Measurement, Null, difference_of_ratios, log_weights, null_of_the_mean, ratio_of_sums
@@ -29,7 +29,7 @@ class ProofConfig(Config):
         level: of the intervals, and 1 minus the largest p-value that holds.
     """
 
-    rule: str = RULE
+    rule: str = DEFAULT_RULE
     at: int | None = None
     floor: float = 0.5
     level: float = 0.95

@@ -1,20 +1,15 @@
 """The certificate: what was measured when a model was opened, so that nobody has to take it on trust."""
 
 import math
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from microtome.core.artefact import library_versions
 from microtome.core.errors import CheckFailed, FormatError
-from microtome.core.progress import working
 from microtome.core.showing import html_of
-from microtome.model.sources.cache import recall, remember
-from microtome.model.sources.identity import opening_key
-from microtome.model.sources.load import Loaded
 
 if TYPE_CHECKING:
-    from microtome.model.model import Model
+    pass
 
 FORMAT = 2
 
@@ -131,21 +126,3 @@ class Certificate:
 
 def _shown(value: float | None) -> str:
     return "—" if value is None else f"{value:.1e}" if value else "0"
-
-
-def certificate_of(model: "Model", loaded: Loaded) -> Certificate:
-    """The certificate of a model as it was loaded: remembered for files that have not changed, else measured."""
-    from microtome.model.measuring import measure
-
-    key = opening_key(loaded)
-    kept = None if key is None else recall(key, "certificate")
-    if isinstance(kept, dict):
-        with suppress(FormatError):  # what an older version kept is measured anew
-            whole = Certificate.from_dict(kept)
-            if whole.model == model.card:
-                return whole
-    with working("measuring how exactly the model can be looked into"):
-        found = measure(model)
-    if key is not None:
-        remember(key, "certificate", found.to_dict())
-    return found

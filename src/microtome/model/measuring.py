@@ -1,7 +1,10 @@
 """Measures a certificate: the checks of the untouched pass, then those of the frozen one."""
 
 import sys
+from contextlib import suppress
 
+from microtome.core.errors import FormatError
+from microtome.core.progress import working
 from microtome.model.anatomy import Anatomy
 from microtome.model.certificate import Certificate
 from microtome.model.frozen import freeze
@@ -10,6 +13,9 @@ from microtome.model.inputs import text_ids
 from microtome.model.live_checks import live_checks
 from microtome.model.model import Model
 from microtome.model.module_checks import module_checks
+from microtome.model.sources.cache import recall, remember
+from microtome.model.sources.identity import opening_key
+from microtome.model.sources.load import Loaded
 from microtome.model.upcast import in_float32
 
 TEXTS = ("The old bridge was closed on Monday, because its cables had rusted", "Seven birds sat on a wire")
@@ -35,3 +41,19 @@ def _prompts(model: Model) -> tuple[list[int], list[int]]:
             return long[:16], short[:8]
     long, short = ([one % vocabulary for one in ids] for ids in FIXED)
     return long, short
+
+
+def certificate_of(model: Model, loaded: Loaded) -> Certificate:
+    """The certificate of a model as it was loaded: remembered for files that have not changed, else measured."""
+    key = opening_key(loaded)
+    kept = None if key is None else recall(key, "certificate")
+    if isinstance(kept, dict):
+        with suppress(FormatError):  # what an older version kept is measured anew
+            whole = Certificate.from_dict(kept)
+            if whole.model == model.card:
+                return whole
+    with working("measuring how exactly the model can be looked into"):
+        found = measure(model)
+    if key is not None:
+        remember(key, "certificate", found.to_dict())
+    return found

@@ -51,7 +51,7 @@ def open(
             network.module.set_attn_implementation(register())
         model = Model(loaded.module, loaded.tokenizer, network, name=loaded.name, fingerprint=fingerprint(loaded))
     if certify and attention is None:
-        from microtome.model.certificate import certificate_of
+        from microtome.model.measuring import certificate_of
 
         model.certificate = certificate_of(model, loaded)
     return model

@@ -5,15 +5,16 @@ import json
 import pytest
 import torch
 
-from microtome.circuit.attribution import RULES
+from microtome.circuit.attribution import RULES, scored
 from microtome.circuit.basis import BASES
 from microtome.circuit.change import change
 from microtome.circuit.edges import direct_edges
 from microtome.circuit.graph import Graph
 from microtome.circuit.proof import Proof
 from microtome.circuit.proving import prove
+from microtome.circuit.question import ask
 from microtome.circuit.target import resolve
-from microtome.circuit.trace import ask, choose, scored, trace
+from microtome.circuit.trace import choose, trace
 from microtome.core.errors import NotFound, WrongUse
 from microtome.model.replay import replay
 

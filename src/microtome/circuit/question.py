@@ -1,0 +1,57 @@
+"""A question about a prompt: both prompts frozen, the target, and what clean values are compared with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from microtome.circuit.baseline import Baseline, baseline
+from microtome.circuit.target import Target
+from microtome.core.errors import WrongUse
+from microtome.model.frozen import Frozen, freeze
+from microtome.model.model import Model
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt opened for attribution.
+
+    Attributes:
+        model: the model, in float32 or more.
+        inputs, other_inputs: the prompt and its counterfactual (None without one).
+        clean, other: both, frozen.
+        target: what is to be explained.
+        baseline: what clean values are compared with.
+    """
+
+    model: Model
+    inputs: Any
+    other_inputs: Any
+    clean: Frozen
+    other: Frozen | None
+    target: Target
+    baseline: Baseline
+
+
+def ask(model: Model, prompt: Any, counterfactual: Any, target: Target) -> Question:
+    """Freezes both prompts, once they are known to be comparable."""
+    clean = freeze(model, prompt)
+    other = None
+    if counterfactual is not None:
+        same_length(model, prompt, counterfactual)
+        other = freeze(model, counterfactual)
+    return Question(model, prompt, counterfactual, clean, other, target, baseline(model, clean.n_positions, other))
+
+
+def same_length(model: Model, prompt: Any, counterfactual: Any) -> None:
+    """Raises WrongUse, with both tokenisations, where two prompts cannot be compared position by position."""
+    rows = [model.batch(one).tokens[0] for one in (prompt, counterfactual)]
+    if rows[0] == rows[1]:
+        raise WrongUse("trace", found="a counterfactual with the same tokens as the prompt", do="change one fact in it")
+    if len(rows[0]) != len(rows[1]):
+        shown = [
+            str(ids if model.tokenizer is None else model.tokenizer.batch_decode([[i] for i in ids])) for ids in rows
+        ]
+        raise WrongUse(
+            "trace against a counterfactual of the same length",
+            found=f"{len(rows[0])} tokens {shown[0]} and {len(rows[1])} tokens {shown[1]}",
+            do="choose a counterfactual that the tokenizer cuts into as many tokens",
+        )

@@ -1,0 +1,46 @@
+"""The settings of a trace, and all that it computes on the way to a graph."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from microtome.circuit.attribution import DEFAULT_RULE
+from microtome.circuit.basis import Basis
+from microtome.circuit.change import Change
+from microtome.circuit.edges import Chosen, EdgeMatrix
+from microtome.circuit.question import Question
+from microtome.core.config import Config
+
+
+@dataclass(frozen=True)
+class TraceConfig(Config):
+    """Settings of a trace.
+
+    Attributes:
+        rule: by which units are ranked (`microtome list rule`).
+        position: where the logits are read; negative from the end.
+        node_share, edge_share: shares of influence that the drawn nodes and edges carry.
+        ranked: how many candidates the ranking holds.
+        most_edges: how many edges are drawn at most; weaker ones are folded into remainders.
+    """
+
+    rule: str = DEFAULT_RULE
+    position: int = -1
+    node_share: float = 0.8
+    edge_share: float = 0.98
+    ranked: int = 20_000
+    most_edges: int = 5_000
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Everything computed on the way to a graph."""
+
+    question: Question
+    flow: Change
+    scores: Float[Tensor, "l p u"]
+    embed_scores: Float[Tensor, "p"]
+    chosen: Chosen
+    matrix: EdgeMatrix
+    basis: Basis
