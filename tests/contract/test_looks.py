@@ -5,6 +5,7 @@ import torch
 
 from microtome.core.errors import NotFound, SiteNotFound, WrongUse
 from microtome.model import edits
+from microtome.model.looks import DirectAttribution
 from microtome.model.model import Model
 from tiny_llama import tiny_tokenizer
 from tiny_models import FAMILIES, tiny_model
@@ -42,6 +43,7 @@ def test_predictions_are_the_logits_in_order(model):
 
 def test_the_lens_ends_at_the_models_own_logits(model):
     lens = model.logit_lens(IDS)
+    assert repr(lens) == "LogitLens(4 depths, 5 tokens)"
     assert lens.depths == (*(f"resid.{i}" for i in range(3)), "resid.final")
     chance, best = model.run(IDS)["logits"][0].float().softmax(-1).max(-1)
     assert lens.tokens[-1] == tuple(f"<{one}>" for one in best.tolist())
@@ -110,6 +112,15 @@ def test_tokens_by_text(talking):
     assert "the mean logit" in str(talking.direct_attribution("the a", "the"))
     with pytest.raises(NotFound, match="makes 2 tokens of it: 'the' \\+ 'the'"):
         talking.direct_attribution("the a", "thethe")
+
+
+def test_what_is_not_shown_is_summed():
+    found = DirectAttribution(" a", None, -1, {f"mlp.out.{i}": float(i) for i in range(15)}, torch.zeros(1, 1))
+    lines = str(found).splitlines()
+    assert len(lines) == 14
+    assert lines[1].split() == ["mlp.out.14", "14.000"]
+    assert lines[-1] == "3 others          3.000   (the 12 largest of 15 are shown)"
+    assert repr(found) == "DirectAttribution(' a' against the mean logit at position -1: 105.000, 15 parts)"
 
 
 def test_looks_are_under_the_edits_in_force(talking):

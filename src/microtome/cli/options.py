@@ -12,6 +12,7 @@ ModelName = Annotated[str, typer.Option("--model", "-m", help="A name, a folder,
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
 Sizes = Annotated[str, typer.Option("--sizes", help="Numbers of units to prove at, rising.")]
 Draws = Annotated[int, typer.Option("--draws", min=1, help="Matched random sets a size, for the null.")]
+Rule = Annotated[str | None, typer.Option("--rule", help="By which units are ranked: see `microtome list rule`.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 
 

@@ -83,10 +83,12 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def writable(path: str | Path) -> Path:
-    """The path, where a file could be written; makes nothing. Asked before long work, not after it.
+    """The path, where a file could be written; leaves nothing behind. Asked before long work, not after it.
+
+    It is tried with a file that has gone at once: rights alone do not tell of `/proc`, or of a full disk.
 
     Raises:
-        WrongUse: a folder has that name, a file stands where a folder should, or the right to write is lacking.
+        WrongUse: a folder has that name, a file stands where a folder should, or no file can be made there.
     """
     path = Path(path)
     try:
@@ -97,8 +99,10 @@ def writable(path: str | Path) -> Path:
         raise _not_writable(path, error.strerror or str(error)) from error
     if not standing.is_dir():
         raise _not_writable(path, f"{standing} is a file, no folder")
-    if not os.access(standing, os.W_OK):
-        raise _not_writable(path, f"no right to write in {standing}")
+    try:
+        tempfile.TemporaryFile(dir=standing).close()
+    except OSError as error:
+        raise _not_writable(path, f"no file can be made in {standing}: {error.strerror or error}") from error
     return path
 
 

@@ -61,7 +61,7 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 FOREIGN = (
     (re.compile(r"(blocks\.(\d+)\.)?hook_resid_pre$"), "resid.{}"),
     (re.compile(r"(blocks\.(\d+)\.)?hook_resid_mid$"), "resid_mid.{}"),
-    (re.compile(r"(blocks\.(\d+)\.)?hook_resid_post$"), "resid.{next} (or resid.final after the last layer)"),
+    (re.compile(r"(blocks\.(\d+)\.)?hook_resid_post$"), "resid.{next}"),
     (re.compile(r"(blocks\.(\d+)\.)?ln1\.hook_normalized$"), "attn.in.{}"),
     (re.compile(r"(blocks\.(\d+)\.)?ln2\.hook_normalized$"), "mlp.in.{}"),
     (re.compile(r"(blocks\.(\d+)\.)?attn\.hook_(?:rot_)?q$"), "attn.q.{}"),
@@ -233,7 +233,7 @@ def _no_such_site(pattern: str, kind: str, sites: Sites) -> SiteNotFound:
     if kind in BY_NAME:
         form = f"{kind}.3 or {kind}.*" if BY_NAME[kind].per_layer else f"{kind}, without a layer"
         return SiteNotFound(what, found=f"{kind!r} written {pattern!r}", do=f"write {form}")
-    if sites.n_layers and (here := foreign_name(pattern)) is not None:
+    if sites.n_layers and (here := foreign_name(pattern, sites.n_layers)) is not None:
         return SiteNotFound(
             what,
             found="a name from another tool",
@@ -244,12 +244,18 @@ def _no_such_site(pattern: str, kind: str, sites: Sites) -> SiteNotFound:
     return SiteNotFound(what, found=nearest(kind, sites.kinds), do="choose among `model.sites()`")
 
 
-def foreign_name(pattern: str) -> str | None:
-    """What a TransformerLens or nnsight name is called here, or None."""
+def foreign_name(pattern: str, n_layers: int | None = None) -> str | None:
+    """What a TransformerLens or nnsight name is called here, or None; told for any depth where that is not given."""
     for expression, ours in FOREIGN:
         if (match := expression.match(pattern)) is not None:
             layer = next((int(group) for group in match.groups() if group and group.isdigit()), None)
             shown = "L" if layer is None else str(layer)
-            following = "L+1" if layer is None else str(layer + 1)
-            return ours.replace("{next}", following).replace("{}", shown)
+            return ours.replace("{next}", _following(layer, n_layers)).replace("{}", shown)
     return None
+
+
+def _following(layer: int | None, n_layers: int | None) -> str:
+    """What the stream behind a layer is called: the next one's, or the end."""
+    if layer is None or n_layers is None:
+        return f"{'L+1' if layer is None else layer + 1} (or resid.final after the last layer)"
+    return "final" if layer == n_layers - 1 else str(layer + 1)

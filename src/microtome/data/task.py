@@ -21,7 +21,7 @@ DEFAULT_N = 50
 PATIENCE = 2000  # candidates that do not fit, in a row, before a tokenizer is given up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """Rows that ask a model for one behaviour.
 
@@ -52,6 +52,11 @@ class Task:
                 found=f"{count} times the row {shortened(row.clean)}",
                 do="remove the repetitions; a row that counts twice makes intervals too narrow",
             )
+
+    def __repr__(self) -> str:
+        drawn = "" if self.seed is None else f", seed {self.seed}"
+        first = shortened(self.rows[0].clean)
+        return f"Task({self.name!r}: {len(self)} row{'s'[: len(self) != 1]}{drawn}, from {self.source}; first {first})"
 
     def __len__(self) -> int:
         return len(self.rows)

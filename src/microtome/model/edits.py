@@ -1,5 +1,6 @@
 """Edits: interventions on sites. Values in, values out; an edit can be logged and made again."""
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
@@ -72,7 +73,7 @@ class Places(TypedDict, total=False):
     may_be_empty: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Edit:
     """One intervention.
 
@@ -90,6 +91,9 @@ class Edit:
     units: tuple[int, ...] | None = None
     where: Bool[Tensor, "b p *u"] | None = None
     may_be_empty: bool = False
+
+    def __repr__(self) -> str:
+        return f"Edit({self})"
 
     def __str__(self) -> str:
         parts = [f"{self.kind} at {self.site}"]
@@ -168,6 +172,8 @@ def _edit(
     value = value.item() if isinstance(value, np.number) else value
     if not isinstance(value, int | float | Tensor | Mapping | Elsewhere):
         raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
+    if where is not None and not isinstance(where, Tensor):
+        raise WrongUse(what, found=f"a mask of type {type(where).__name__}", do="give a tensor of true and false")
     if where is not None and not (positions is None and units is None):
         raise WrongUse(
             what,
@@ -178,6 +184,23 @@ def _edit(
         raise WrongUse(what, found=f"positions={positions!r}", do="give numbers or 'new'")
     named = "new" if isinstance(positions, str) else _many(positions, what, "positions")
     return Edit(site, kind, value, named, _many(units, what, "units"), where, may_be_empty)
+
+
+def those(edits: Any) -> tuple[Edit, ...]:
+    """The edits that were given, one or several.
+
+    Raises:
+        WrongUse: one of them is no edit.
+    """
+    given = tuple(edits) if isinstance(edits, Iterable) else (edits,)
+    for one in given:
+        if not isinstance(one, Edit):
+            raise WrongUse(
+                "edit the model",
+                found=f"{reprlib.repr(one)} (of type {type(one).__name__}), which is no edit",
+                do='give what microtome.set, add, scale or ablate makes, such as ablate("mlp.out.3")',
+            )
+    return given
 
 
 def _many(asked: Any, what: str, name: str) -> tuple[int, ...] | None:

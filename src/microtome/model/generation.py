@@ -41,6 +41,8 @@ def generated_ids(
     seed: int = 0,
 ) -> Tensor:
     """New ids of each row, `[b, new]`, padded on the right where a row ended early."""
+    if max_new_tokens < 1:
+        raise WrongUse("generate", found=f"max_new_tokens={max_new_tokens}", do="ask for at least one token")
     batch = model.batch(inputs, padding="left")
     session = Session(model.network, batch, (), edits)
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": sample, "use_cache": True}

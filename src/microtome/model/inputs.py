@@ -1,5 +1,6 @@
 """Inputs: text, ids, batches or chat messages, made into padded ids whose positions mean real tokens."""
 
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -200,7 +201,19 @@ def _kind(inputs: Any) -> str:
 
 
 def text_ids(text: str, tokenizer: PreTrainedTokenizerBase | None, *, special: bool = True) -> list[int]:
-    """The ids of a text, with the special tokens that the tokenizer adds, or without."""
+    """The ids of a text, with the special tokens that the tokenizer adds, or without.
+
+    Raises:
+        WrongUse: the text is no Unicode, or there is no tokenizer.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair, or bytes of a shell that are no UTF-8
+        raise WrongUse(
+            "make tokens of a text",
+            found=f"{reprlib.repr(text)}, whose character {error.start} is no Unicode: {text[error.start]!r}",
+            do="replace that character, or give the text as UTF-8",
+        ) from None
     return list(_present(tokenizer)(text, add_special_tokens=special)["input_ids"])
 
 

@@ -14,6 +14,8 @@ from microtome.model.inputs import Batch, text_ids
 if TYPE_CHECKING:
     from microtome.model.model import Model
 
+SHOWN = 12  # parts of a direct attribution that are printed
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -38,7 +40,7 @@ class Prediction:
         return {"predictions": [{"token": t, "id": i, "probability": p, "logit": z} for t, i, p, z in rows]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogitLens:
     """What the unembedding reads at each depth.
 
@@ -54,6 +56,9 @@ class LogitLens:
     tokens: tuple[tuple[str, ...], ...]
     probabilities: Float[Tensor, "depth p"]
 
+    def __repr__(self) -> str:
+        return f"LogitLens({len(self.depths)} depths, {len(self.prompt)} tokens)"
+
     def __str__(self) -> str:
         width = max(len(name) for name in self.depths)
         head = " " * width + "".join(f"{token!r:>16.16}" for token in self.prompt)
@@ -64,7 +69,7 @@ class LogitLens:
         return "\n".join((head, *rows))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DirectAttribution:
     """What each part of a model adds to a difference of two logits by itself, through the unembedding alone.
 
@@ -88,11 +93,18 @@ class DirectAttribution:
         """The difference of the logits, before any soft-cap: the sum of the parts."""
         return sum(self.parts.values())
 
+    def __repr__(self) -> str:
+        return f"DirectAttribution({str(self).splitlines()[0]}, {len(self.parts)} parts)"
+
     def __str__(self) -> str:
         against = "the mean logit" if self.against is None else repr(self.against)
-        largest = sorted(self.parts.items(), key=lambda part: -abs(part[1]))[:12]
-        head = f"{self.target!r} against {against} at position {self.position}: {self.value:.3f}"
-        return "\n".join((head, *(f"{name:14}{logits:9.3f}" for name, logits in largest)))
+        parts = sorted(self.parts.items(), key=lambda part: -abs(part[1]))
+        lines = [f"{self.target!r} against {against} at position {self.position}: {self.value:.3f}"]
+        lines += [f"{name:14}{logits:9.3f}" for name, logits in parts[:SHOWN]]
+        if rest := [logits for _, logits in parts[SHOWN:]]:
+            others = f"{len(rest)} others"
+            lines.append(f"{others:14}{sum(rest):9.3f}   (the {SHOWN} largest of {len(parts)} are shown)")
+        return "\n".join(lines)
 
 
 def predict(model: "Model", inputs: Any, top: int) -> Prediction:

@@ -13,7 +13,7 @@ from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, Sites, site
 from microtome.model.anatomy import Anatomy, dtype_of
 from microtome.model.attention import NAME as WATCHED_ATTENTION
-from microtome.model.edits import Edit
+from microtome.model.edits import Edit, those
 from microtome.model.generation import generate
 from microtome.model.inputs import Batch, Side, check_ids, to_batch
 from microtome.model.looks import DirectAttribution, LogitLens, Prediction, direct_attribution, logit_lens, predict
@@ -155,26 +155,27 @@ class Model:
         capture: Sequence[str] = ("logits",),
         *,
         backward: Metric | None = None,
-        edits: Iterable[Edit] = (),
+        edits: Edit | Iterable[Edit] = (),
         padding: Side = "right",
         last_logits_only: bool = False,
     ) -> Run:
         """Runs the model once and returns only what was asked.
 
-        The pass ends after the last site that is needed.
+        The pass ends after the last site that is captured or edited.
 
         Args:
             inputs: a text, texts, chat messages, or token ids.
             capture: sites or patterns, e.g. `["resid.15", "mlp.neurons.*", "logits"]`.
             backward: a metric, from logits `[b, p, v]` (token 0 first, zero at padding) to one number;
                 then `run.grad[site]` holds its gradients at the captured sites.
-            edits: interventions for this run alone, after those of `model.edit`.
+            edits: interventions for this run alone, one or several, after those of `model.edit`.
             padding: side on which shorter rows are padded; positions never count it.
             last_logits_only: compute logits at the last position alone: `logits` is `[b, 1, v]`.
 
         Raises:
             SiteNotFound: a site, position or unit does not exist.
             SiteDidNotFire, EditTouchedNothing: something asked for stayed silent.
+            WrongUse: inputs that cannot be run, or `edits` that are none.
         """
         batch = self.batch(inputs, padding=padding)
         if last_logits_only and batch.padded and batch.side == "right":
@@ -255,6 +256,10 @@ class Model:
         """Every run, prediction and generation inside the block has these edits; nested blocks add up.
 
         Means and counterfactuals are taken once, on entering, from the model without any edit.
+
+        Raises:
+            SiteNotFound: a site does not exist.
+            WrongUse: something that is no edit.
         """
         before = self._edits
         self._edits = (*before, *self._resolved(edits))
@@ -263,8 +268,8 @@ class Model:
         finally:
             self._edits = before
 
-    def _resolved(self, edits: Iterable[Edit]) -> tuple[Resolved, ...]:
-        return tuple((edit, values(edit, self._sites(edit.site), self._unedited)) for edit in edits)
+    def _resolved(self, edits: Edit | Iterable[Edit]) -> tuple[Resolved, ...]:
+        return tuple((edit, values(edit, self._sites(edit.site), self._unedited)) for edit in those(edits))
 
     def _unedited(self, inputs: Any, capture: Sequence[str]) -> Run:
         before, self._edits = self._edits, ()
@@ -301,6 +306,9 @@ class Model:
 
         Returns:
             the new text of each row.
+
+        Raises:
+            WrongUse: fewer than one new token, or a model without a tokenizer.
         """
         if not self.network.generates:
             raise self._lacking("generate", "no way to generate")

@@ -32,8 +32,8 @@ class Result(Protocol):
 
 def report(
     graph: Result | dict[str, Any],
-    proof: Result | dict[str, Any] | None,
-    path: str | Path,
+    proof: Result | dict[str, Any] | None = None,
+    path: str | Path | None = None,
     *,
     title: str | None = None,
 ) -> Path:
@@ -42,7 +42,7 @@ def report(
     Args:
         graph: a graph, or what its `to_dict()` gave.
         proof: its proof, likewise; None where nothing was proved, and the page says so at its head.
-        path: the HTML file; one that is there is replaced.
+        path: the HTML file, always needed; one that is there is replaced.
         title: of the page; the prompt and the target where none is given.
 
     Returns:
@@ -50,18 +50,32 @@ def report(
 
     Raises:
         FormatError: a result holds what no page can show; nothing is written.
-        WrongUse: `path` cannot be written.
+        WrongUse: no `path`, or one that cannot be written; something else where a graph or its proof should stand.
     """
-    asked = _plain(graph)
-    panels = page(asked, None if proof is None else _plain(proof))
+    asked, shown = _plain(graph, "graph"), None if proof is None else _plain(proof, "proof")
+    if path is None:
+        raise WrongUse("write a report", found="no path", do='name the file: path="report.html"')
+    panels = page(asked, shown)
     text = _assembled(panels, title=_title(asked) if title is None else title)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
 
 
-def _plain(result: Result | dict[str, Any]) -> dict[str, Any]:
-    return result if isinstance(result, dict) else result.to_dict()
+def _plain(result: Any, kind: str) -> dict[str, Any]:
+    """The plain values of a result, which is of that kind."""
+    values = result.to_dict() if isinstance(result, Result) else result
+    card = values.get("card") if isinstance(values, dict) else None
+    other = card.get("kind", kind) if isinstance(card, dict) else kind  # what a page lacks, it says itself
+    if not isinstance(values, dict) or other != kind:
+        found = f"a {other}" if isinstance(values, dict) else f"a value of type {type(values).__name__}"
+        raise WrongUse(
+            "write a report",
+            found=f"{found} where the {kind} should stand",
+            do="call report(graph, proof, path): a page shows a traced prompt; "
+            "for the proof of a task, take its summary() and save()",
+        )
+    return values
 
 
 def _title(graph: dict[str, Any]) -> str:

@@ -52,6 +52,14 @@ def test_trace_gives_one_document_with_the_promised_keys_and_writes_both_files(i
     assert f"report: {Path('new/report.html')}" in done.err
 
 
+def test_units_are_ranked_by_the_rule_that_was_named(invoke, folder):
+    ruled = ["--rule", "half", "--model", str(folder), "--json"]
+    found = json.loads(invoke("trace", CLEAN, *ASKED, *QUICK, *ruled).out)
+    assert found["card"]["config"]["rule"] == found["proof"]["card"]["config"]["rule"] == "half"
+    default = json.loads(invoke("trace", CLEAN, *ASKED, *QUICK, "--model", str(folder), "--json").out)
+    assert found["ranking"] != default["ranking"]
+
+
 def test_trace_without_json_speaks_to_people_alone(invoke, folder):
     done = invoke("trace", CLEAN, *ASKED, *QUICK, "--model", str(folder))
     assert (done.code, done.err) == (0, "")
@@ -118,7 +126,15 @@ def test_a_cache_that_is_half_written_is_written_again(invoke, folder, kept, tex
         (["trace", CLEAN, "--against", "y"], 2, "trace", "`against` without `target`"),
         (["trace", CLEAN, "--target", "x", "--against", "x"], 2, "trace", "'x' as target and against"),
         (["trace", CLEAN, "--basis", "neuron"], 3, "no basis is called 'neuron'", "the closest are 'neurons'"),
+        (["trace", CLEAN, "--rule", "haf"], 3, "no rule is called 'haf'", "the closest are 'half'"),
+        (
+            ["prove", "graph.json", "--rule", "half"],
+            2,
+            "prove the graph",
+            "a rule 'half', and a graph made with 'mean'",
+        ),
         (["predict", ""], 2, "run the model", "no tokens"),
+        (["predict", "a\udcffb"], 2, "make tokens of a text", "whose character 1 is no Unicode"),
         (["prove", "rows.jsonl"], 2, "fit the task 'rows'", "none of its 1 rows fits"),
         (["prove", "bad.jsonl"], 4, "read a row at bad.jsonl:1", "no key 'counterfactual'"),
         (["prove", "capitals"], 2, "fit the task 'capitals'", "none of its 50 rows fits"),

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,14 @@ def test_what_cannot_be_written_says_why_before_and_at_the_writing(tmp_path, nam
             ask(tmp_path / name)
         assert caught.value.found.endswith(found)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc here")
+@pytest.mark.parametrize("name", ["x.html", "x/y.html"])
+def test_a_folder_that_takes_no_file_is_told_before_the_work(name):
+    """The right to write is there for root, who cannot write there all the same."""
+    with pytest.raises(WrongUse, match="no file can be made in /proc: "):
+        writable(Path("/proc") / name)
 
 
 def test_asking_whether_a_file_can_be_written_makes_nothing(tmp_path):

@@ -61,11 +61,9 @@ def test_sites_stand_in_the_order_of_a_forward_pass():
         ("logits.3", "  found: 'logits' written 'logits.3'\n  do:    write logits, without a layer"),
         ("mlp.neuron.3", "  found: 'mlp.neuron'; the closest are 'mlp.neurons'"),
         ("resid_mid.0", "  found: this model's family has no 'resid_mid' (the stream between attention and MLP)"),
-        (
-            "blocks.3.hook_resid_post",
-            "  found: a name from another tool\n"
-            "  do:    here it is called resid.4 (or resid.final after the last layer)",
-        ),
+        ("blocks.2.hook_resid_post", "  found: a name from another tool\n  do:    here it is called resid.3;"),
+        ("blocks.3.hook_resid_post", "  found: a name from another tool\n  do:    here it is called resid.final;"),
+        ("model.layers[3].output", "  found: a name from another tool\n  do:    here it is called resid.final;"),
     ],
 )
 def test_a_refusal_says_what_to_write(pattern, message):
@@ -90,8 +88,8 @@ def test_axes_of_positions_are_read_off_the_shape():
         ("blocks.0.mlp.hook_post", "mlp.neurons.0"),
         ("hook_embed", "embed"),
         ("ln_final.hook_normalized", "norm.final"),
-        ("model.layers[5].output[0]", "resid.6"),
-        ("transformer.h.5", "resid.6"),
+        ("model.layers[5].output[0]", "resid.6 (or resid.final after the last layer)"),
+        ("transformer.h.5", "resid.6 (or resid.final after the last layer)"),
         ("model.layers[5].self_attn.output", "attn.out.5"),
         ("gpt_neox.layers.2.mlp", "mlp.out.2"),
         ("lm_head.output", "logits"),

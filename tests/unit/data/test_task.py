@@ -23,6 +23,11 @@ def test_a_name_gives_fifty_rows_of_seed_zero():
     assert made == task("capitals", n=50, seed=0)
 
 
+def test_a_task_says_what_it_is_in_one_line():
+    assert repr(numbered(1)) == "Task('numbered': 1 row, from here; first 'clean 0')"
+    assert repr(task("ioi", n=2, seed=3)).startswith("Task('ioi': 2 rows, seed 3, from microtome.data")
+
+
 def test_an_unknown_name_lists_the_nearest():
     with pytest.raises(UnknownName) as caught:
         task("capital")

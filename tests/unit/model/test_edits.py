@@ -1,8 +1,5 @@
 """Edits as values: what they refuse, how they combine, and laws that hold whatever the numbers."""
 
-from contextlib import contextmanager
-
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -14,6 +11,7 @@ from microtome.core.errors import EditTouchedNothing, NotSupported, SiteNotFound
 from microtome.model import edits
 from microtome.model.generation import generated_ids
 from tiny_models import tiny_model, tiny_module
+from unchecked import unchecked
 
 IDS = [5, 11, 3, 17, 8]
 D = 24
@@ -42,21 +40,11 @@ REFUSED = {
         lambda: edits.set("resid.1", 0.0, units=1, where=torch.ones(1, 5, D) > 0),
         "a mask beside positions or units",
     ),
+    "a list as mask": (lambda: edits.set("resid.1", 0.0, where=[1, 2]), "a mask of type list"),
     "another aim": (lambda: edits.ablate("resid.1", to="null"), "to='null'"),
     "no source": (lambda: edits.ablate("resid.1", to="counterfactual"), "no `source` prompt"),
     "a source for zero": (lambda: edits.ablate("resid.1", source="text"), "a `source`"),
 }
-
-
-@contextmanager
-def unchecked():
-    """Types of arguments are checked in tests, not for users."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -65,6 +53,21 @@ def test_what_means_nothing_is_refused_where_it_is_written(case):
     with unchecked(), pytest.raises(WrongUse) as error:
         make()
     assert error.value.found == found
+
+
+@pytest.mark.parametrize("wrong", [3, "resid.1", [edits.add("resid.1", 1.0)]])
+def test_what_is_no_edit_is_said(model, wrong):
+    with pytest.raises(WrongUse) as error, unchecked(), model.edit(wrong):
+        pass
+    assert error.value.what == "edit the model"
+    assert error.value.found.endswith(f"(of type {type(wrong).__name__}), which is no edit")
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_no_token_cannot_be_generated(model, count):
+    with pytest.raises(WrongUse) as error:
+        generated_ids(model, (), IDS, count)
+    assert error.value.found == f"max_new_tokens={count}"
 
 
 def test_a_misspelt_argument_is_no_silent_one():
@@ -80,6 +83,7 @@ def test_whole_numbers_of_every_make_are_positions(one):
 def test_an_edit_says_what_it_is():
     long = edits.scale("mlp.neurons.*", 2.0, positions="new", units=range(9))
     assert str(long) == "scale at mlp.neurons.*, positions new, units (0, 1, 2, 3, 4, … 9 in all)"
+    assert repr(edits.add("embed", torch.ones(D))) == "Edit(add at embed)"
     assert str(edits.set("embed", 0.0, where=torch.ones(1, 5) > 0)) == "set at embed, where a mask [1, 5] is true"
 
 

@@ -1,5 +1,7 @@
 """What a run takes, what it gives back, where it stops, and that it leaves nothing behind."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,16 @@ def test_the_pass_ends_after_the_last_site_that_is_needed(model, name):
     assert count.stop() == ENDS[name][2]
 
 
+@pytest.mark.parametrize("lasting", [False, True])
+def test_an_edit_after_all_that_is_captured_still_runs_and_has_to_change_something(model, lasting):
+    silent = pytest.raises(EditTouchedNothing, match=r"scale at mlp\.in\.1\n  found: it ran at 1 site")
+    for factor, outcome in ((2.0, nullcontext()), (1.0, silent)):
+        late, count = edits.scale("mlp.in.1", factor), Count(model)
+        with outcome, model.edit(late) if lasting else nullcontext():
+            assert list(model.run(IDS, ["embed"], edits=() if lasting else late)) == ["embed"]
+        assert count.stop() == ENDS["mlp.in.1"][2]
+
+
 def test_a_pass_goes_on_to_its_last_edit_and_for_gradients_to_the_end(model):
     count = Count(model)
     run = model.run(IDS, ["embed"], edits=[edits.scale("mlp.in.1", 2.0)])
@@ -160,6 +172,11 @@ def test_texts_and_chats_alone_and_in_batches(talking):
         (["the", 5], "an input of a list of int, str"),
         ([5, 260], "the token id 260"),
         ([5, -1], "the token id -1"),
+        ("a\udcffb", "'a\\udcffb', whose character 1 is no Unicode: '\\udcff'"),
+        (
+            [{"role": "user", "content": "\ud800"}],
+            "'<|end|>user: \\ud800', whose character 13 is no Unicode: '\\ud800'",
+        ),
     ],
 )
 def test_what_is_no_input_is_said(talking, inputs, found):

@@ -11,6 +11,7 @@ import sample_results as samples
 
 from microtome.core.errors import FormatError, WrongUse
 from microtome.report.writer import as_script_data, report
+from unchecked import unchecked
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -133,3 +134,25 @@ def test_objects_that_tell_themselves_are_taken(tmp_path):
 def test_a_folder_is_no_report(tmp_path):
     with pytest.raises(WrongUse, match="a folder of that name"):
         report(samples.graph(), None, tmp_path)
+
+
+def test_a_graph_alone_needs_a_path_and_no_proof(tmp_path):
+    assert report(samples.graph(), path=tmp_path / "r.html").read_bytes()
+    with pytest.raises(WrongUse, match="no path\n  do:    name the file"):
+        report(samples.graph())
+
+
+@pytest.mark.parametrize(
+    "results, found",
+    [
+        ((samples.proof(), None), "a proof where the graph should stand"),
+        ((samples.graph(), samples.graph()), "a graph where the proof should stand"),
+        ((3, None), "a value of type int where the graph should stand"),
+        ((samples.graph(), "r.html"), "a value of type str where the proof should stand"),
+    ],
+)
+def test_what_stands_in_anothers_place_is_said(tmp_path, results, found):
+    with unchecked(), pytest.raises(WrongUse) as error:
+        report(*results, tmp_path / "r.html")
+    assert error.value.found == found
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Seed, Sizes, sizes_of
+from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Rule, Seed, Sizes, sizes_of
 from microtome.cli.saying import give, say
 
 
@@ -18,6 +18,7 @@ def prove(
     what: Annotated[str, typer.Argument(help="A graph.json, a task (`microtome list task`), or rows.jsonl.")],
     model: ModelName = "smollm2",
     n: Annotated[int | None, typer.Option(min=1, help="Prompts of the task; 50, or a file's every row.")] = None,
+    rule: Rule = None,
     sizes: Sizes = SIZES,
     draws: Draws = 20,
     seed: Seed = 0,
@@ -30,7 +31,10 @@ def prove(
     import microtome as mt
 
     claimed = mt.Graph.load(what) if Path(what).suffix == ".json" else mt.task(what, n=n, seed=seed)
-    proof = mt.prove(mt.open(model), claimed, numbers, draws, seed)
+    opened = mt.open(model)
+    from microtome.circuit.weighing import ProofConfig
+
+    proof = mt.prove(opened, claimed, numbers, draws, seed, config=ProofConfig(rule=rule))
     say(proof.summary(), as_json=as_json)
     if out is not None:
         proof.save(out)

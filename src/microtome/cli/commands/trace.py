@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, GraphFile, ModelName, ReportFile, Seed, Sizes, sizes_of
+from microtome.cli.options import SIZES, AsJson, Draws, GraphFile, ModelName, ReportFile, Rule, Seed, Sizes, sizes_of
 from microtome.cli.saying import give, say
 from microtome.core.errors import WrongUse
 
@@ -24,6 +24,7 @@ def trace(
     against: Annotated[str | None, typer.Option(help="The token that it is compared with.")] = None,
     basis: Annotated[str, typer.Option(help="The units: one that `microtome list basis` shows.")] = "neurons",
     nodes: Annotated[int, typer.Option(min=1, help="Most units in the graph.")] = 1024,
+    rule: Rule = None,
     out: ReportFile = None,
     graph: GraphFile = None,
     prove: Annotated[bool | None, typer.Option(help="Test the circuit; done where there is a counterfactual.")] = None,
@@ -41,7 +42,10 @@ def trace(
     import microtome as mt
 
     opened = mt.open(model)
-    traced = mt.trace(opened, prompt, counterfactual, target, against, basis, nodes)
+    from microtome.circuit.traced import TraceConfig
+
+    config = None if rule is None else TraceConfig(rule=rule)
+    traced = mt.trace(opened, prompt, counterfactual, target, against, basis, nodes, config=config)
     say(traced.summary(), as_json=as_json)
     if graph is not None:
         traced.save(graph)
