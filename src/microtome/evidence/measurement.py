@@ -68,8 +68,14 @@ class Measurement(Record):
 
     @property
     def null(self) -> Null:
-        """The hardest null: the largest p-value, and of equal ones the smallest advantage."""
-        return max(self.nulls, key=lambda null: (null.p_value, -null.advantage))
+        """The hardest null: where all have an interval, that of the lowest end; else of the smallest advantage.
+
+        Not that of the largest p-value: a null of one draw never comes below 0.5, however easy it is.
+        """
+        ends = [null.advantage_interval[0] for null in self.nulls if null.advantage_interval is not None]
+        if len(ends) == len(self.nulls):
+            return self.nulls[ends.index(min(ends))]
+        return min(self.nulls, key=lambda null: null.advantage)
 
     def __str__(self) -> str:
         if self.interval is None:

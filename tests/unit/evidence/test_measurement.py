@@ -26,16 +26,23 @@ def measurement(nulls=(MATCHED, CHANGE), **changed):
     return Measurement(**(fields | changed))
 
 
-def test_of_equal_p_values_the_hardest_null_has_the_smallest_advantage():
-    assert MATCHED.p_value == CHANGE.p_value
+def test_the_hardest_null_has_the_smallest_advantage():
     assert measurement().null is CHANGE
     assert measurement((CHANGE, MATCHED)).null is CHANGE
 
 
-def test_the_larger_p_value_is_harder_whatever_the_advantage():
-    lucky = Null.against("lucky", 0.81, [-5.0, 0.9, -5.0])
-    assert lucky.advantage > CHANGE.advantage
-    assert measurement((CHANGE, lucky)).null is lucky
+def test_a_null_of_one_draw_is_not_the_hardest_for_its_p_value():
+    easy = Null.against("change", 0.81, [0.0], effect_interval=(0.7, 0.9))
+    hard = Null.against("matched sets", 0.81, [0.77] * 20, effect_interval=(-0.1, 0.2))
+    assert easy.p_value > hard.p_value
+    assert measurement((easy, hard)).null is hard
+
+
+def test_of_two_intervals_the_one_that_reaches_lower_is_the_harder():
+    wide = Null.against("wide", 0.81, [0.2], effect_interval=(-0.3, 1.4))
+    narrow = Null.against("narrow", 0.81, [0.4], effect_interval=(0.4, 0.42))
+    assert measurement((narrow, wide)).null is wide
+    assert measurement((narrow, wide, CHANGE)).null is narrow  # not all have one
 
 
 def test_where_lower_is_better_the_hardest_null_is_the_lowest():
