@@ -127,18 +127,20 @@ def _verdict(what: str, measured: Measurement, plan: Plan, level: Literal["promp
     matched, change_null = measured.nulls
     size = f"{plan.at:,} units"
     figures = f"{measured.value:.2f} kept, matched random {matched.mean:.2f}, most changed {change_null.mean:.2f}"
+    lost = [null.name for null in measured.nulls if not measured.beats(null)]
     if level == "prompt":
-        failed = (
-            [] if matched.p_value <= 1 - plan.settings.level else [f"matched random sets (p={matched.p_value:.3f})"]
-        )
-        failed += [] if measured.value > change_null.mean else ["the units that change most"]
+        told = {
+            matched.name: f"matched random sets (p={matched.p_value:.3f})",
+            change_null.name: "the units that change most",
+        }
+        failed = [told[name] for name in lost]
         held, refused = "Holds on this prompt", "Not shown on this prompt"
     else:
         figures += f"; {measured.n} prompts"
         if measured.n < ENOUGH_PROMPTS:
             words = f"Not proven: {measured.n} prompts, {ENOUGH_PROMPTS} are needed ({figures})."
             return Verdict(False, words, level, plan.at)
-        failed = [null.name for null in measured.nulls if not null.beaten]
+        failed = lost
         held, refused = f"Proven on {what}", f"Not proven on {what}"
     claim = f"{refused}: does not beat {' or '.join(failed)}" if failed else held
     return Verdict(not failed, f"{claim} at {size} ({figures}).", level, plan.at)

@@ -51,6 +51,30 @@ def test_where_lower_is_better_the_hardest_null_is_the_lowest():
     assert measurement((easy, hard), value=0.2, interval=None).null is hard
 
 
+@pytest.mark.parametrize(
+    ("draws", "interval", "level", "beaten"),
+    [
+        ([0.1] * 20, (0.1, 0.4), 0.99, True),
+        ([0.1] * 20, (-0.1, 0.4), 0.5, False),
+        ([0.1] * 20, (0.0, 0.4), 0.5, False),
+        ([0.1] * 20, None, 0.95, True),  # p = 0.048
+        ([0.1] * 20, None, 0.99, False),
+        ([0.1] * 19, None, 0.95, True),  # p = 0.05, the smallest there is
+        ([0.1] * 9, None, 0.9, True),  # p = 0.1, and 1 − 0.9 is less than that by rounding
+        ([0.1] * 9, None, 0.95, False),
+        ([0.1], None, 0.95, True),
+        ([0.9], None, 0.95, False),
+        ([0.81], None, 0.95, False),
+    ],
+)
+def test_a_null_is_beaten_by_its_interval_or_its_rank_at_the_level_or_as_one_draw(draws, interval, level, beaten):
+    null = Null.against("sets", 0.81, draws, effect_interval=interval)
+    assert measurement((null,), level=level).beats(null) is beaten
+    turned = None if interval is None else (-interval[1], -interval[0])
+    low = Null.against("sets", -0.81, [-one for one in draws], higher_is_better=False, effect_interval=turned)
+    assert measurement((low,), value=-0.81, interval=None, level=level).beats(low) is beaten
+
+
 def test_it_reads_as_one_line():
     assert str(measurement()) == (
         "faithfulness at 1,000 units 0.81 [0.74, 0.87] (95%, n=40); hardest null: change 0.32, advantage 0.49, p=0.048"
