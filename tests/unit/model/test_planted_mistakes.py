@@ -1,5 +1,6 @@
 """Nine mistakes that are easily made in a new family, each planted: the certificate must catch every one."""
 
+import math
 from dataclasses import replace
 from functools import cached_property
 
@@ -29,6 +30,17 @@ def misread(family: str, **changes) -> Model:
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2", "phi3", "qwen2"])
 def test_without_a_mistake_nothing_fails(family):
     assert failures(tiny_model(family)) == set()
+
+
+def test_one_unit_that_is_not_a_number_among_others_that_are(monkeypatch):
+    reads, seen = FrozenLayer.reads, []
+
+    def once_undefined(layer: FrozenLayer, positions: Tensor, units: Tensor) -> Tensor:
+        seen.append(units)
+        return reads(layer, positions, units) * (math.nan if len(seen) == 2 else 1)
+
+    monkeypatch.setattr(FrozenLayer, "reads", once_undefined)
+    assert "completeness of a hidden unit" in failures(tiny_model("llama"))
 
 
 def test_rows_of_each_head_in_turn_read_as_blocks():
