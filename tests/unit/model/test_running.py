@@ -332,3 +332,15 @@ def test_generated_text_is_that_of_the_new_ids(talking):
     assert talking.generate(["the a", "a"], max_new_tokens=4) == talking.tokenizer.batch_decode(
         ids, skip_special_tokens=True
     )
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_after_its_end_a_row_of_a_batch_gets_no_token_of_its_own(several):
+    """Token 0 is the end for this tokenizer but not here, and it has no padding."""
+    bare = tiny_model("llama", vocab_size=260)
+    model = Model(bare.module, tiny_tokenizer(), bare.anatomy, name="", fingerprint="")
+    end = int(generated_ids(model, (), IDS, 1))
+    model.module.generation_config.eos_token_id = [end, 259] if several else end
+    short, long = generated_ids(model, (), [IDS, IDS[:2]], 4).tolist()
+    assert short == [end] * 4
+    assert end not in long
