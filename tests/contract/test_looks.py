@@ -8,6 +8,7 @@ from microtome.model import edits
 from microtome.model.model import Model
 from tiny_llama import tiny_tokenizer
 from tiny_models import FAMILIES, tiny_model
+from two_devices import TwoDevices
 
 IDS = [5, 11, 3, 17, 8]
 ROUNDED = 1e-6  # RMS norms of transformers round to float32, and their formula does not
@@ -99,6 +100,16 @@ def test_heads_divide_what_attention_adds(model):
         assert float(found.heads[1, 2]) == pytest.approx(whole - float(without @ read), abs=1e-9)
     elif layer.b_o is None:
         assert float(found.heads[1].sum()) == pytest.approx(found.parts["attn.out.1"], abs=ROUNDED)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("against", [4, None])
+def test_direct_attribution_needs_no_float64_on_the_models_device(family, against, monkeypatch):
+    model = tiny_model(family, torch.float32)
+    expected = model.direct_attribution(IDS, 7, against)
+    with TwoDevices(monkeypatch):
+        found = model.direct_attribution(IDS, 7, against)
+    assert found.parts == pytest.approx(expected.parts, rel=1e-9)
 
 
 def test_tokens_by_text(talking):
