@@ -146,8 +146,9 @@ def test_what_cannot_be_looked_at(talking):
         talking.predict("the a", top=0)
     with pytest.raises(SiteNotFound, match="row 0 of the batch has 2 tokens"):
         talking.direct_attribution("the a", "the", position=2)
-    with pytest.raises(NotFound, match="a vocabulary of 260"):
-        talking.direct_attribution("the a", 260)
+    for item in (260, -1):
+        with pytest.raises(WrongUse, match="a vocabulary of 260"):
+            talking.direct_attribution("the a", item)
     with pytest.raises(WrongUse, match="without a tokenizer"):
         tiny_model("llama").direct_attribution(IDS, "the")
 

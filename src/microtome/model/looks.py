@@ -196,14 +196,16 @@ def token_id(model: "Model", item: str | int) -> int:
     """The id of one token, named by its text or its id.
 
     Raises:
-        NotFound: the text is not one token (the message shows those that it is), or the id does not exist.
-        WrongUse: a text, where the model has no tokenizer.
+        NotFound: the text is not one token; the message shows those that it is.
+        WrongUse: an id that the model does not have, or a text where it has no tokenizer.
     """
     if isinstance(item, int):
         vocabulary = model.anatomy.sizes.v
         if not 0 <= item < vocabulary:
-            raise NotFound(
-                f"find the token id {item}", found=f"a vocabulary of {vocabulary}", do=f"give an id below {vocabulary}"
+            raise WrongUse(
+                f"find the token id {item}",
+                found=f"a vocabulary of {vocabulary}",
+                do=f"give an id from 0 to {vocabulary - 1}",
             )
         return item
     if model.tokenizer is None:
