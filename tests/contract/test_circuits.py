@@ -1,6 +1,7 @@
 """Trace and proof on every family: the laws that hold whatever the network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,9 @@ from microtome.circuit.target import Target
 from microtome.circuit.trace import trace
 from microtome.circuit.traced import TraceConfig
 from microtome.circuit.weighing import ProofConfig
+from microtome.core.errors import SiteNotFound, UnknownName, WrongUse
+from microtome.data.task import Row, Task
+from microtome.model import edits
 from microtome.model.frozen import freeze
 from tiny_models import FAMILIES
 
@@ -38,19 +42,46 @@ def test_every_row_of_a_trace_sums_to_its_change(model, position):
     assert {node.position for node in graph.nodes if node.kind == "unit"} <= set(range(3, graph.target_position + 1))
 
 
-def test_the_whole_keeps_everything_and_its_removal_leaves_nothing(model):
-    """At a size that no set of units exceeds, f is 1 and what is left is 0, for the circuit and every null."""
+def supported(model) -> tuple[object, object]:
+    """A target and its rival that falls when every unit takes its counterfactual value."""
     values = side_by_side([layer.neurons for layer in freeze(model, OTHER).layers])
     none = torch.zeros((1, *values.shape), dtype=torch.bool)
     before, after = patched(model, CLEAN, values, TARGET, torch.cat([none, ~none])).tolist()
-    target, against = ((5, 8), 6) if before > after else (6, (5, 8))
+    return ((5, 8), 6) if before > after else (6, (5, 8))
+
+
+def test_a_proof_stands_between_nothing_and_everything(model):
+    """Sizes up to all units but one: f comes near 1, what is left near 0, and all of them is refused."""
+    target, against = supported(model)
     graph = trace(model, CLEAN, OTHER, target=target, against=against, max_nodes=20)
-    proof = prove(model, graph, sizes=(10, 10_000), draws=3, config=ProofConfig(floor=0.0))
-    whole, nothing = proof.faithfulness[1], proof.completeness[1]
-    assert whole.value == pytest.approx(1, abs=1e-9)
-    assert nothing.value == pytest.approx(0, abs=1e-9)
-    assert [null.mean for null in whole.nulls] == pytest.approx([1, 1], abs=1e-9)
+    ranked = len(graph.ranking)
+    proof = prove(model, graph, sizes=(10, ranked - 1), draws=3, config=ProofConfig(floor=0.0))
+    assert proof.faithfulness[1].value == pytest.approx(1, abs=0.1)
+    assert proof.completeness[1].value == pytest.approx(0, abs=0.1)
     assert 0 < proof.differing_share < 1
+    assert proof.card["config"]["rule"] == graph.card["config"]["rule"]
+    with pytest.raises(WrongUse, match=r"a ranking of|units that differ"):
+        prove(model, graph, sizes=(ranked + 1,), draws=3)
+
+
+def test_a_proof_tests_the_ranking_that_the_graph_carries(model):
+    target, against = supported(model)
+    graph = trace(model, CLEAN, OTHER, target=target, against=against, max_nodes=20)
+    config = ProofConfig(floor=0.0)
+    turned = replace(graph, ranking=tuple((*row[:3], 1 / (i + 1)) for i, row in enumerate(graph.ranking[::-1])))
+    ours, theirs = (prove(model, one, sizes=(30,), draws=1, config=config) for one in (graph, turned))
+    assert ours.faithfulness[0].value != theirs.faithfulness[0].value
+
+
+def test_what_a_proof_offers_as_evidence_has_its_nulls(model):
+    target, against = supported(model)
+    graph = trace(model, CLEAN, OTHER, target=target, against=against, max_nodes=20)
+    proof = prove(model, graph, sizes=(10, 30), draws=2, config=ProofConfig(floor=0.0))
+    assert len(proof.finding.supports) == 5
+    for measured in proof.finding.supports:
+        assert [null.name for null in measured.nulls] == ["matched random", "change"]
+        assert (measured.n, measured.seed) == (1, 0)
+    assert proof.finding.verdict == proof.verdict.words
 
 
 def test_patching_is_what_hooks_on_the_untouched_module_do(model):
@@ -99,10 +130,43 @@ def test_the_mean_rule_is_the_mean_of_both_prompts(model):
 
 
 @pytest.mark.parametrize("rule", [entry.name for entry in RULES])
-def test_nothing_that_stays_the_same_gets_a_score(model, rule):
+def test_scores_are_changes_times_the_gradients_of_the_rule(model, rule):
     question = question_of(model)
-    flow = change(question.clean, question.other, TARGET)
-    scores, embeds = scored(question, RULES.get(rule)(question))
-    assert (scores[~flow.differs] == 0).all()
-    assert (embeds[: flow.start] == 0).all()
-    assert (scores[flow.differs] != 0).any()
+    gradients = RULES.get(rule)(question)
+    scores, embeds = scored(question, gradients)
+    for i, (clean, other) in enumerate(zip(question.clean.layers, question.other.layers, strict=True)):
+        width = clean.neurons.shape[1]
+        expected = (clean.neurons - other.neurons) * gradients.units[i]
+        torch.testing.assert_close(scores[i, :, :width], expected, rtol=0, atol=1e-12)
+        assert not scores[i, :, width:].any()
+    assert embeds.shape == (len(CLEAN),)
+    assert embeds.abs().max() > 0
+
+
+def test_wrong_questions_are_refused(tiny):
+    model = tiny("llama")
+    with pytest.raises(SiteNotFound, match="find position 99"):
+        trace(model, CLEAN, OTHER, 5, 6, config=TraceConfig(position=99))
+    with pytest.raises(WrongUse, match="the prompts part at position 3"):
+        trace(model, CLEAN, OTHER, 5, 6, config=TraceConfig(position=1))
+    with pytest.raises(WrongUse, match="the same token twice"):
+        trace(model, CLEAN, OTHER, (5, 5), 6)
+    with pytest.raises(WrongUse, match="most_edges=0"):
+        TraceConfig(most_edges=0)
+    with model.edit(edits.ablate("mlp.neurons.1", units=[3])), pytest.raises(WrongUse, match="edits in force"):
+        trace(model, CLEAN, OTHER, 5, 6)
+    graph = trace(model, CLEAN, OTHER, 5, 6, max_nodes=20)
+    another = "half" if graph.card["config"]["rule"] != "half" else "ig"
+    with pytest.raises(WrongUse, match="leave the rule out"):
+        prove(model, graph, sizes=(10,), config=ProofConfig(rule=another))
+    with pytest.raises(WrongUse, match="does not fall by 50"):
+        prove(model, graph, sizes=(10,), config=ProofConfig(floor=50.0))
+    with pytest.raises(UnknownName, match="neurones"):
+        prove(model, Task("made up", (Row("a", "b", "c", "d"),), "here", 0, 1), basis="neurones")
+
+
+def test_few_edges_leave_no_orphans(tiny):
+    graph = trace(tiny("llama"), CLEAN, OTHER, 5, 6, max_nodes=60, config=TraceConfig(most_edges=8))
+    ends = {end for edge in graph.edges for end in (edge.source, edge.target)}
+    assert len(graph.edges) <= 8
+    assert all(node.id in ends for node in graph.nodes if node.kind == "unit")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from microtome.circuit.change import side_by_side
 from microtome.circuit.question import Question
-from microtome.circuit.target import Target, direction_on_stream, uncapped
+from microtome.circuit.target import Target, uncapped
 from microtome.core.registry import Registry
 from microtome.model import edits
 from microtome.model.frozen import Frozen
@@ -39,7 +39,7 @@ def through_gates(frozen: Frozen, target: Target) -> Gradients:
     """
     position = target.position % frozen.n_positions
     g = torch.zeros_like(frozen.embed)
-    direction = direction_on_stream(target, frozen.normed[position], frozen.anatomy)
+    direction = target.direction(frozen.logits(position), frozen.anatomy)
     g[position] = frozen.pull_direction(direction, position)
     units: list[Tensor] = []
     for layer in reversed(frozen.layers):

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from microtome.circuit.edges import EdgeMatrix, read_vectors, written
-from microtome.circuit.graph import FORMAT, Edge, Graph, Node
-from microtome.circuit.influence import Kept, influence, prune, shares
+from microtome.circuit.graph import Edge, Graph, Node
+from microtome.circuit.influence import Kept, connected, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
 from microtome.circuit.nodes import names, node_of, with_tokens
 from microtome.circuit.operator import LinearOperator
@@ -47,11 +47,17 @@ class _Pruned:
         return self.weights.shape[1] - 3
 
 
-def draw(traced: Traced, basis: str, config: TraceConfig) -> Graph:
-    """Prunes by influence and names what is left."""
+def draw(traced: Traced, config: TraceConfig, card: RunCard) -> Graph:
+    """Prunes by influence and names what is left.
+
+    Args:
+        traced: the full matrix and all that led to it.
+        config: how much is drawn.
+        card: how it was made.
+    """
     pruned = _pruned(traced.matrix, config)
     nodes = _nodes(traced, pruned)
-    return _assemble(traced, basis, config, nodes, _edges(traced, pruned, nodes))
+    return _assemble(traced, config, card, nodes, _edges(traced, pruned, nodes))
 
 
 def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
@@ -64,7 +70,7 @@ def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
     never[-3:-1] = True
     share = shares(weights)
     kept = prune(share, rows, start, always, never, node_share=config.node_share, edge_share=config.edge_share)
-    kept = replace(kept, edges=_strongest(weights, kept.edges, config.most_edges))
+    kept = connected(kept.nodes, _strongest(weights, kept.edges, config.most_edges), rows, always)
     return _Pruned(weights, kept, influence(share, rows, start) + start)
 
 
@@ -129,7 +135,7 @@ def _heads(traced: Traced, drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]
 
 
 def _assemble(
-    traced: Traced, basis: str, config: TraceConfig, nodes: dict[int, Node], edges: tuple[Edge, ...]
+    traced: Traced, config: TraceConfig, card: RunCard, nodes: dict[int, Node], edges: tuple[Edge, ...]
 ) -> Graph:
     question, matrix, flow = traced.question, traced.matrix, traced.flow
     model, clean, other, target = question.model, question.clean, question.other, question.target
@@ -144,16 +150,9 @@ def _assemble(
         "largest_imbalance": float(matrix.imbalance().max()),
     }
     if flow.against:
-        numbers["differing_share"] = float(flow.differs.double().mean())
+        numbers["differing_share"] = int(flow.differs.sum()) / flow.differs.numel()
     texts = tuple(token_text(model, i) for i in clean.ids)
     logit = nodes[max(nodes)]
-    card = RunCard(
-        "graph",
-        FORMAT,
-        config={**config.to_dict(), "basis": basis, "max_nodes": n},
-        model=model.card,
-        data={"ids": clean.ids, "counterfactual_ids": None if other is None else other.ids},
-    )
     return Graph(
         prompt=question.inputs if isinstance(question.inputs, str) else "".join(texts),
         counterfactual=None if other is None else _text(question),
@@ -169,7 +168,7 @@ def _assemble(
         value=logit.value,
         counterfactual_value=logit.counterfactual_value,
         n_layers=len(clean.layers),
-        basis=basis,
+        basis=str(card.config["basis"]),
         nodes=tuple(nodes.values()),
         edges=edges,
         ranking=_ranking(traced.scores, config.ranked),

@@ -65,11 +65,6 @@ class EdgeMatrix:
         return self.terms[:, : len(self.value) - 1]
 
     @property
-    def bias(self) -> Float[Tensor, "t l"]:
-        """Edges from each layer's constants, and from those of the final norm and the logits."""
-        return self.linear[:, len(self.value) - 1 + self.embeddings + self.learned :]
-
-    @property
     def remainder(self) -> Float[Tensor, "t"]:
         """From units that were not chosen."""
         return self.terms[:, -2]

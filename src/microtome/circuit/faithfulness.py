@@ -62,12 +62,12 @@ def score_prompt(
         kept.append(both[: len(sets)])
         removed.append(both[len(sets) :])
     return PromptScores(
-        torch.stack(kept).double().cpu().numpy(),
-        torch.stack(removed).double().cpu().numpy(),
+        torch.stack(kept).cpu().double().numpy(),
+        torch.stack(removed).cpu().double().numpy(),
         float(values[0]),
         float(values[1]),
         int(differs.sum()),
-        float(differs.double().mean()),
+        int(differs.sum()) / differs.numel(),
     )
 
 

@@ -7,14 +7,14 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import save_file
 
-from microtome.core.artefact import read_json, write_json, written_whole
+from microtome.core.artefact import read_artefact, write_json, written_whole
 from microtome.core.errors import FormatError, WrongUse
 from microtome.core.need import need
 from microtome.core.showing import html_of
 
 FORMAT = 1
 Kind = Literal["embedding", "position", "unit", "head", "bias", "error", "logit"]
-KEYS = frozenset({"prompt", "tokens", "nodes", "edges", "ranking", "target", "card"})
+KEYS = frozenset({"prompt", "tokens", "nodes", "edges", "ranking", "target"})
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,13 @@ class Graph:
         Raises:
             FormatError: it is no graph, or of a newer format.
         """
-        found = read_json(path, kind="graph")
-        what, do = f"read the graph {path}", "give a file that this version's `trace` wrote"
-        if lacking := sorted(KEYS - found.keys()):
-            raise FormatError(what, found=f"no {', '.join(lacking)}", do=do)
+        found = read_artefact(path, kind="graph", format=FORMAT, keys=KEYS)
         try:
-            if found["card"]["format"] > FORMAT:
-                raise FormatError(what, found=f"format {found['card']['format']}", do=do)
             return _graph(found)
         except (TypeError, KeyError, AttributeError) as error:
-            raise FormatError(what, found=f"no whole graph ({error})", do=do) from error
+            raise FormatError(
+                f"read the graph {path}", found=f"no whole graph ({error})", do="trace the prompt again"
+            ) from error
 
     def save_matrix(self, path: str | Path) -> Path:
         """Writes all direct edges before pruning as safetensors, node ids in its metadata.

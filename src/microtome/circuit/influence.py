@@ -72,7 +72,7 @@ def prune(
     inner = influence(alive, rows, start)
     score = alive * (inner + start)[rows][:, None]
     edges = _top(score.ravel(), edge_share).reshape(score.shape) & nodes[None]
-    return _connected(nodes, edges, rows, always)
+    return connected(nodes, edges, rows, always)
 
 
 def _top(score: Float[np.ndarray, "n"], share: float) -> Bool[np.ndarray, "n"]:
@@ -84,7 +84,7 @@ def _top(score: Float[np.ndarray, "n"], share: float) -> Bool[np.ndarray, "n"]:
     return kept & (score > 0)
 
 
-def _connected(
+def connected(
     nodes: Bool[np.ndarray, "s"],
     edges: Bool[np.ndarray, "t s"],
     rows: Int[np.ndarray, "t"],

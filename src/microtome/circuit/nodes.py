@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from microtome.circuit.change import target_value
 from microtome.circuit.graph import Node
 from microtome.circuit.traced import Traced
 from microtome.model.looks import token_text
@@ -83,18 +84,14 @@ def _constant(traced: Traced, index: int) -> Node:
 def _logit(traced: Traced) -> Node:
     question, target = traced.question, traced.question.target
     against = " or ".join(target.against_texts) or "mean"
-    value = float(target.read(question.clean.normed[target.position], question.clean.anatomy))
-    other = question.other
     return _node(
         id="logit",
         kind="logit",
         layer=len(question.clean.layers),
         position=target.position % question.clean.n_positions,
         label=f"{' or '.join(target.texts)} − {against}",
-        value=value,
-        counterfactual_value=None
-        if other is None
-        else float(target.read(other.normed[target.position], other.anatomy)),
+        value=target_value(question.clean, target),
+        counterfactual_value=None if question.other is None else target_value(question.other, target),
         attribution=traced.flow.target,
     )
 

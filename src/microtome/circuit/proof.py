@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from microtome.core.artefact import read_json, write_json
+from microtome.core.artefact import read_artefact, write_json
 from microtome.core.errors import FormatError
 from microtome.core.showing import html_of
 from microtome.evidence import Finding, Measurement, Quantity
@@ -61,7 +61,11 @@ class Proof:
     @property
     def finding(self) -> Finding:
         """The claim with the measurements that support it."""
-        return Finding(self.verdict.words, self.measurements, str(self.verdict.holds))
+        return Finding(
+            f"the units ranked first produce the answer: {self.card['data']['claim']}",
+            self.measurements,
+            self.verdict.words,
+        )
 
     @property
     def areas(self) -> dict[str, float]:
@@ -104,9 +108,11 @@ class Proof:
         """Reads what `save` wrote.
 
         Raises:
-            FormatError: it is no proof.
+            FormatError: it is no proof, or of a newer format.
         """
-        found = read_json(path, kind="proof")
+        found = read_artefact(
+            path, kind="proof", format=FORMAT, keys=("sizes", "faithfulness", "completeness", "verdict")
+        )
         try:
             return cls(
                 sizes=tuple(found["sizes"]),

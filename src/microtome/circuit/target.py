@@ -89,8 +89,10 @@ def resolve(model: Model, prompt: Any, target: Tokens, against: Tokens, position
 
     Raises:
         NotFound: a text is not one token; the message shows the tokens that it is.
-        WrongUse: a token stands on both sides, or `against` without `target`.
+        WrongUse: a token stands on both sides or twice on one, or `against` without `target`.
+        SiteNotFound: the prompt has no such position.
     """
+    model.batch(prompt).token(0, position)
     if target is None and against is not None:
         raise WrongUse("trace", found="`against` without `target`", do="name the target too")
     if target is None:
@@ -113,13 +115,10 @@ def _ids(model: Model, tokens: Named) -> tuple[int, ...]:
     items = tokens if isinstance(tokens, (tuple, list)) else (tokens,)
     if not items:
         raise WrongUse("trace", found="an empty set of tokens", do="name at least one token")
-    return tuple(token_id(model, item) for item in items)
-
-
-def direction_on_stream(target: Target, normed: Float[Tensor, "d"], anatomy: Anatomy) -> Float[Tensor, "d"]:
-    """The target's direction after the final norm, at the logits that this stream gives."""
-    logits = anatomy.w_u @ normed
-    return target.direction(logits if anatomy.b_u is None else logits + anatomy.b_u, anatomy)
+    ids = tuple(token_id(model, item) for item in items)
+    if len(set(ids)) < len(ids):
+        raise WrongUse("trace", found=f"the same token twice in {items!r}", do="name each token once")
+    return ids
 
 
 def uncapped(logits: Float[Tensor, "*b v"], anatomy: Anatomy) -> Float[Tensor, "*b v"]:

@@ -9,13 +9,14 @@ from torch import Tensor
 from microtome.circuit import bases as _bases  # noqa: F401 - its files register themselves
 from microtome.circuit.attribution import RULES, scored
 from microtome.circuit.basis import BASES
-from microtome.circuit.change import change
+from microtome.circuit.change import Change, change
 from microtome.circuit.drawing import draw
 from microtome.circuit.edges import Chosen, direct_edges
-from microtome.circuit.graph import Graph
-from microtome.circuit.question import ask
+from microtome.circuit.graph import FORMAT, Graph
+from microtome.circuit.question import Question, ask
 from microtome.circuit.target import Tokens, resolve
 from microtome.circuit.traced import TraceConfig, Traced
+from microtome.core.artefact import RunCard
 from microtome.core.errors import WrongUse
 from microtome.core.progress import working
 from microtome.model.model import Model
@@ -50,7 +51,8 @@ def trace(
         config: further settings.
 
     Raises:
-        WrongUse: prompts of different length (both tokenisations are shown), or the same prompt twice.
+        WrongUse: prompts of different length (both tokenisations are shown), or the same prompt twice; nothing
+            that differs up to the target's position; edits in force.
         NotFound: a target that is not one token.
     """
     settings = config or TraceConfig()
@@ -58,17 +60,36 @@ def trace(
         raise WrongUse("trace", found=f"max_nodes={max_nodes}", do="give at least 1")
     units = BASES.get(basis)
     with working("tracing", 3) as step:
-        question = ask(
-            in_float32(model), prompt, counterfactual, resolve(model, prompt, target, against, settings.position)
-        )
+        wide = in_float32(model)
+        question = ask(wide, prompt, counterfactual, resolve(wide, prompt, target, against, settings.position))
         step()
         flow = change(question.clean, question.other, question.target)
         scores, embed_scores = scored(question, RULES.get(settings.rule)(question))
-        chosen = choose(scores, max_nodes)
+        chosen = _carriers(question, flow, scores, max_nodes)
         step()
         matrix = direct_edges(question.clean, flow, question.target, chosen, units)
         step()
-    return draw(Traced(question, flow, scores, embed_scores, chosen, matrix, units), basis, settings)
+    card = RunCard(
+        "graph",
+        FORMAT,
+        config={**settings.to_dict(), "basis": basis, "max_nodes": max_nodes, "attributed_in": wide.card["dtype"]},
+        model=model.card,
+        data={"ids": question.clean.ids, "counterfactual_ids": None if question.other is None else question.other.ids},
+    )
+    return draw(Traced(question, flow, scores, embed_scores, chosen, matrix, units), settings, card)
+
+
+def _carriers(question: Question, flow: Change, scores: Float[Tensor, "l p u"], n: int) -> Chosen:
+    """The chosen units, of which there must be some."""
+    chosen = choose(scores, n)
+    if not len(chosen):
+        raise WrongUse(
+            f"trace the answer at position {question.target.position}",
+            found="no unit up to there that carries anything to it"
+            + f": the prompts part at position {flow.start}" * flow.against,
+            do="read the target at a later position, or change what stands before it",
+        )
+    return chosen
 
 
 def choose(scores: Float[Tensor, "l p u"], n: int) -> Chosen:

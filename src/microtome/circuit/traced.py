@@ -11,6 +11,7 @@ from microtome.circuit.change import Change
 from microtome.circuit.edges import Chosen, EdgeMatrix
 from microtome.circuit.question import Question
 from microtome.core.config import Config
+from microtome.core.errors import WrongUse
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ class TraceConfig(Config):
     edge_share: float = 0.98
     ranked: int = 20_000
     most_edges: int = 5_000
+
+    def __post_init__(self) -> None:
+        shares = {"node_share": self.node_share, "edge_share": self.edge_share}
+        counts = {"ranked": self.ranked, "most_edges": self.most_edges}
+        wrong = [f"{name}={value:g}" for name, value in shares.items() if not 0 < value <= 1]
+        wrong += [f"{name}={value}" for name, value in counts.items() if value < 1]
+        if wrong:
+            raise WrongUse(
+                "set up a trace", found=", ".join(wrong), do="give shares above 0 and up to 1, and counts from 1 up"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
 """From what each set of units kept to a proof: measurements with intervals and nulls, and a verdict in words."""
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from microtome.circuit.attribution import DEFAULT_RULE
 from microtome.circuit.faithfulness import PromptScores
-from microtome.circuit.proof import FORMAT, Proof, Verdict
+from microtome.circuit.proof import Proof, Verdict
 from microtome.core.artefact import RunCard
 from microtome.core.config import Config
+from microtome.core.errors import WrongUse
 from microtome.evidence import Measurement, Null, difference_of_ratios, log_weights, null_of_the_mean, ratio_of_sums
 
 ENOUGH_PROMPTS = 20
+ROUNDING = 1e-9
 MEASURED_IN = "share of the logit difference"
 NULLS = ("matched random", "change")
 
@@ -23,13 +25,13 @@ class ProofConfig(Config):
     """Settings of a proof.
 
     Attributes:
-        rule: by which units are ranked.
+        rule: by which units are ranked; None for the default, or for the graph's own.
         at: the size at which the verdict is given; None for 1,000, or the largest size where that is not asked.
         floor: smallest difference between clean and empty, in logits, for a prompt to be counted.
         level: of the intervals, and 1 minus the largest p-value that holds.
     """
 
-    rule: str = DEFAULT_RULE
+    rule: str | None = None
     at: int | None = None
     floor: float = 0.5
     level: float = 0.95
@@ -37,60 +39,58 @@ class ProofConfig(Config):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is drawn and weighed: sizes of sets, matched sets a size, the seed, and the settings."""
+    """What is drawn and weighed: sizes of sets (rising), matched sets a size, the seed, and the settings."""
 
     sizes: tuple[int, ...]
     draws: int
     seed: int
     settings: ProofConfig
 
+    def __post_init__(self) -> None:
+        if not self.sizes or self.sizes[0] < 1 or self.draws < 1:
+            found = f"sizes {self.sizes} and {self.draws} draws"
+            raise WrongUse("prove", found=found, do="give sizes from 1 up and at least 1 draw")
+        if self.settings.at not in (None, *self.sizes):
+            found = f"a verdict at {self.settings.at:,} units, and the sizes {', '.join(map(str, self.sizes))}"
+            raise WrongUse("prove", found=found, do="give that size too")
+
     @property
     def at(self) -> int:
         """The size at which the verdict is given."""
-        asked = self.settings.at or 1000
-        return asked if asked in self.sizes else self.sizes[-1]
+        return self.settings.at or (1000 if 1000 in self.sizes else self.sizes[-1])
 
 
 def weigh(
-    model: dict[str, Any],
-    what: str,
-    scores: list[PromptScores],
-    dropped: dict[str, int],
-    plan: Plan,
-    level: Literal["prompt", "task"],
+    scores: list[PromptScores], dropped: dict[str, int], plan: Plan, level: Literal["prompt", "task"], card: RunCard
 ) -> Proof:
     """Turns the scores of one prompt, or of a task's, into a proof.
 
     Args:
-        model: the card of the model.
-        what: is claimed, in words.
         scores: a prompt each.
         dropped: prompts left out, by reason.
         plan: what was drawn.
         level: what the verdict is about.
+        card: how it was made; its data name the claim.
     """
     spans = np.array([one.span for one in scores])
     empty = np.array([one.empty for one in scores])[:, None, None]
     kept = np.stack([one.kept for one in scores]) - empty
     left = np.stack([one.removed for one in scores]) - empty
-    faithful = tuple(
-        _measure(f"faithfulness at {n:,} units", kept[:, i], spans, plan) for i, n in enumerate(plan.sizes)
-    )
-    complete = tuple(
-        _measure(f"completeness at {n:,} units", left[:, i], spans, plan, higher_is_better=False)
-        for i, n in enumerate(plan.sizes)
-    )
+    faithful, complete = [], []
+    for i, size in enumerate(plan.sizes):
+        faithful.append(_measure(f"faithfulness at {size:,} units", kept[:, i], spans, plan))
+        complete.append(_measure(f"completeness at {size:,} units", left[:, i], spans, plan, higher_is_better=False))
     return Proof(
         sizes=plan.sizes,
         faithfulness=tuple(faithful),
         completeness=tuple(complete),
         area=_area(kept, spans, plan),
-        verdict=_verdict(what, faithful[plan.sizes.index(plan.at)], plan, level),
+        verdict=_verdict(card.data["claim"], faithful[plan.sizes.index(plan.at)], plan, level),
         n=len(scores),
         n_differing=int(np.median([one.differing for one in scores])),
         differing_share=float(np.mean([one.share for one in scores])),
         dropped=dropped,
-        card=RunCard("proof", FORMAT, plan.seed, plan.settings.to_dict(), model, {"claim": what}).to_dict(),
+        card=card.to_dict(),
     )
 
 
@@ -125,22 +125,30 @@ def _area(kept: Float[np.ndarray, "n sizes s"], spans: Float[np.ndarray, "n"], p
 
 def _verdict(what: str, measured: Measurement, plan: Plan, level: Literal["prompt", "task"]) -> Verdict:
     matched, change_null = measured.nulls
-    size = f"{plan.at:,} units"
     figures = f"{measured.value:.2f} kept, matched random {matched.mean:.2f}, most changed {change_null.mean:.2f}"
+    figures += f"; {measured.n} prompts" * (level == "task")
+    held, refused, lacking = (
+        ("Holds on this prompt", "Not shown on this prompt", _too_few_draws(plan))
+        if level == "prompt"
+        else (f"Proven on {what}", f"Not proven on {what}", _too_few_prompts(measured.n))
+    )
+    if lacking:
+        return Verdict(False, f"{refused}: {lacking} ({figures}).", level, plan.at)
+    told = {
+        matched.name: f"matched random sets (p={matched.p_value:.3f})",
+        change_null.name: "the units that change most",
+    }
     lost = [null.name for null in measured.nulls if not measured.beats(null)]
-    if level == "prompt":
-        told = {
-            matched.name: f"matched random sets (p={matched.p_value:.3f})",
-            change_null.name: "the units that change most",
-        }
-        failed = [told[name] for name in lost]
-        held, refused = "Holds on this prompt", "Not shown on this prompt"
-    else:
-        figures += f"; {measured.n} prompts"
-        if measured.n < ENOUGH_PROMPTS:
-            words = f"Not proven: {measured.n} prompts, {ENOUGH_PROMPTS} are needed ({figures})."
-            return Verdict(False, words, level, plan.at)
-        failed = lost
-        held, refused = f"Proven on {what}", f"Not proven on {what}"
+    failed = [told[name] for name in lost] if level == "prompt" else lost
     claim = f"{refused}: does not beat {' or '.join(failed)}" if failed else held
-    return Verdict(not failed, f"{claim} at {size} ({figures}).", level, plan.at)
+    return Verdict(not failed, f"{claim} at {plan.at:,} units ({figures}).", level, plan.at)
+
+
+def _too_few_draws(plan: Plan) -> str:
+    """Where even a circuit above every draw could not have a p-value small enough."""
+    needed = math.ceil(1 / (1 - plan.settings.level) - ROUNDING) - 1
+    return f"{plan.draws} draws, {needed} are needed" if plan.draws < needed else ""
+
+
+def _too_few_prompts(n: int) -> str:
+    return f"{n} prompts, {ENOUGH_PROMPTS} are needed" if n < ENOUGH_PROMPTS else ""

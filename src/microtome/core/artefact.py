@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -118,6 +118,26 @@ def write_json(path: str | Path, value: Any) -> Path:
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def read_artefact(path: str | Path, *, kind: str, format: int, keys: Iterable[str]) -> dict[str, Any]:
+    """Reads what `write_json` wrote of an artefact that carries its run card.
+
+    Raises:
+        MissingFile: there is no such file.
+        FormatError: it is no whole artefact of that kind, or of a newer format.
+    """
+    found = read_json(path, kind=kind)
+    what, do = f"read the {kind} {path}", f"give a file that this version of microtome wrote, or make the {kind} again"
+    if lacking := sorted({*keys, "card"} - found.keys()):
+        raise FormatError(what, found=f"no {', '.join(lacking)}", do=do)
+    try:
+        newer = found["card"]["format"] > format
+    except (TypeError, KeyError) as error:
+        raise FormatError(what, found=f"no run card ({error})", do=do) from error
+    if newer:
+        raise FormatError(what, found=f"format {found['card']['format']}, and {format} is the newest known", do=do)
+    return found
 
 
 def read_json(path: str | Path, *, kind: str) -> dict[str, Any]:

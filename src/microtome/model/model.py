@@ -247,6 +247,11 @@ class Model:
             )
         return table.select(pattern)
 
+    @property
+    def edited(self) -> bool:
+        """Whether edits are in force."""
+        return bool(self._edits)
+
     @contextmanager
     def edit(self, *edits: Edit) -> Iterator["Model"]:
         """Every run, prediction and generation inside the block has these edits; nested blocks add up.

@@ -5,8 +5,11 @@ import pytest
 
 from microtome.circuit.faithfulness import PromptScores
 from microtome.circuit.weighing import Plan, ProofConfig, weigh
+from microtome.core.artefact import RunCard
+from microtome.core.errors import WrongUse
 
 SIZES = (10, 100, 1000)
+CARD = RunCard("proof", 1, data={"claim": "task made up"})
 
 
 def prompts(n: int, circuit: float, change: float, draws: int = 19, seed: int = 0) -> list[PromptScores]:
@@ -22,8 +25,7 @@ def prompts(n: int, circuit: float, change: float, draws: int = 19, seed: int = 
 
 
 def proof_of(scores: list[PromptScores], level: str):
-    plan = Plan(SIZES, 19, 0, ProofConfig())
-    return weigh({"name": "none"}, "task made up", scores, {}, plan, level)
+    return weigh(scores, {}, Plan(SIZES, 19, 0, ProofConfig()), level, CARD)
 
 
 def test_a_circuit_that_beats_both_nulls_is_proven():
@@ -63,10 +65,22 @@ def test_one_prompt_is_told_in_words(circuit, change, says):
     assert proof_of(prompts(1, circuit, change), "prompt").verdict.words.startswith(says)
 
 
-def test_a_size_that_was_not_asked_gives_way_to_the_largest():
+def test_the_verdict_stands_at_the_size_that_was_asked():
     assert Plan((10, 50), 5, 0, ProofConfig()).at == 50
     assert Plan((10, 50), 5, 0, ProofConfig(at=10)).at == 10
     assert Plan((10, 1000, 3000), 5, 0, ProofConfig()).at == 1000
+    with pytest.raises(WrongUse, match="a verdict at 30 units, and the sizes 10, 50"):
+        Plan((10, 50), 5, 0, ProofConfig(at=30))
+
+
+@pytest.mark.parametrize("level, needed", [(0.95, 19), (0.9, 9), (0.99, 99)])
+def test_a_prompt_needs_draws_enough_for_its_level(level, needed):
+    """With one draw fewer no p-value is small enough; with these, the smallest just is."""
+    for draws, holds in ((needed, True), (needed - 1, False)):
+        plan = Plan(SIZES, draws, 0, ProofConfig(level=level))
+        verdict = weigh(prompts(1, 0.8, 0.3, draws), {}, plan, "prompt", CARD).verdict
+        assert verdict.holds is holds
+        assert (f"{needed} are needed" in verdict.words) is not holds
 
 
 def test_one_size_has_no_area():
@@ -75,6 +89,6 @@ def test_one_size_has_no_area():
         PromptScores(one.kept[:1], one.removed[:1], one.clean, one.empty, one.differing, one.share)
         for one in prompts(3, 0.8, 0.3)
     ]
-    proof = weigh({"name": "none"}, "task made up", single, {}, plan, "task")
+    proof = weigh(single, {}, plan, "task", CARD)
     assert proof.area is None
     assert proof.areas == {}
