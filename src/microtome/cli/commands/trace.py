@@ -5,9 +5,21 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, GraphFile, ModelName, ReportFile, Rule, Seed, Sizes, sizes_of
+from microtome.cli.options import (
+    SIZES,
+    AsJson,
+    Draws,
+    GraphFile,
+    ModelName,
+    ReportFile,
+    Rule,
+    Seed,
+    Sizes,
+    ranked_by,
+    sizes_of,
+)
 from microtome.cli.saying import give, say
-from microtome.core.errors import WrongUse
+from microtome.core.errors import MicrotomeError
 
 EXAMPLE = (
     'Example: microtome trace "The capital of France is" --counterfactual "The capital of Germany is" '
@@ -35,26 +47,25 @@ def trace(
 ) -> None:
     """Traces the units that produced an output, proves the circuit, and writes the report."""
     proving = counterfactual is not None if prove is None else prove
-    if proving and counterfactual is None:
-        raise WrongUse("prove a trace", found="no counterfactual", do="add --counterfactual, or drop --prove")
     numbers = sizes_of(sizes)
 
     import microtome as mt
 
     opened = mt.open(model)
-    from microtome.circuit.traced import TraceConfig
-
-    config = None if rule is None else TraceConfig(rule=rule)
-    traced = mt.trace(opened, prompt, counterfactual, target, against, basis, nodes, config=config)
+    traced = mt.trace(opened, prompt, counterfactual, target, against, basis, nodes, config=ranked_by(rule))
     say(traced.summary(), as_json=as_json)
     if graph is not None:
-        traced.save(graph)
-    proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+        say(f"graph: {traced.save(graph)}", as_json=as_json)
+    proof, unproved = None, None
+    try:
+        proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+    except MicrotomeError as error:  # the trace stands, and the report says that it was not tested
+        unproved = error
     if proof is not None:
         say(f"\n{proof.summary()}", as_json=as_json)
-    if graph is not None:
-        say(f"graph: {graph}", as_json=as_json)
     if out is not None:
         say(f"report: {mt.report(traced, proof, out)}", as_json=as_json)
     if as_json:
         give(traced.to_dict() | {"proof": None if proof is None else proof.to_dict()})
+    if unproved is not None:
+        raise unproved
