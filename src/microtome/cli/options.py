@@ -1,15 +1,12 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from microtome.core.artefact import writable
 from microtome.core.errors import WrongUse
-
-if TYPE_CHECKING:  # it comes with torch, and help does not wait for that
-    from microtome.circuit.traced import TraceConfig
 
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A name, a folder, a .gguf file or a hub id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
@@ -29,13 +26,6 @@ GraphFile = Annotated[Path | None, typer.Option("--graph", callback=to_write, he
 ProofFile = Annotated[Path | None, typer.Option("--out", callback=to_write, help="Write the proof as JSON.")]
 
 SIZES = "100,300,1000,3000"
-
-
-def ranked_by(rule: str | None) -> "TraceConfig":
-    """The settings of a trace by that rule, or by the default one."""
-    from microtome.circuit.traced import TraceConfig
-
-    return TraceConfig() if rule is None else TraceConfig(rule=rule)
 
 
 def sizes_of(text: str) -> tuple[int, ...]:

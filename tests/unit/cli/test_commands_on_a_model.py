@@ -131,7 +131,7 @@ def test_a_cache_that_is_half_written_is_written_again(invoke, folder, kept, tex
             ["prove", "graph.json", "--rule", "half"],
             2,
             "prove the graph",
-            "a rule 'half', and a graph made with 'mean'",
+            "a rule 'half', and a graph made with 'ig'",
         ),
         (["predict", ""], 2, "run the model", "no tokens"),
         (["predict", "a\udcffb"], 2, "make tokens of a text", "whose character 1 is no Unicode"),

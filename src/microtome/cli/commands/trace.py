@@ -5,19 +5,8 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import (
-    SIZES,
-    AsJson,
-    Draws,
-    GraphFile,
-    ModelName,
-    ReportFile,
-    Rule,
-    Seed,
-    Sizes,
-    ranked_by,
-    sizes_of,
-)
+from microtome.cli.options import SIZES, AsJson, Draws, GraphFile, ModelName, ReportFile, Rule, Seed, Sizes, sizes_of
+from microtome.cli.ranking import ranked_by
 from microtome.cli.saying import give, say
 from microtome.core.errors import MicrotomeError
 
