@@ -172,8 +172,6 @@ def _edit(
     value = value.item() if isinstance(value, np.number) else value
     if not isinstance(value, int | float | Tensor | Mapping | Elsewhere):
         raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
-    if where is not None and not isinstance(where, Tensor):
-        raise WrongUse(what, found=f"a mask of type {type(where).__name__}", do="give a tensor of true and false")
     if where is not None and not (positions is None and units is None):
         raise WrongUse(
             what,

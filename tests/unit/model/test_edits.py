@@ -42,7 +42,6 @@ REFUSED = {
         lambda: edits.set("resid.1", 0.0, units=1, where=torch.ones(1, 5, D) > 0),
         "a mask beside positions or units",
     ),
-    "a list as mask": (lambda: edits.set("resid.1", 0.0, where=[1, 2]), "a mask of type list"),
     "another aim": (lambda: edits.ablate("resid.1", to="null"), "to='null'"),
     "no source": (lambda: edits.ablate("resid.1", to="counterfactual"), "no `source` prompt"),
     "a source for zero": (lambda: edits.ablate("resid.1", source="text"), "a `source`"),
