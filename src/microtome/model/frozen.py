@@ -98,7 +98,7 @@ class FrozenLayer:
 
     def written(self, neurons: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
         """What hidden units add to the stream, without constants."""
-        return (neurons @ self.writes.T) * self.write_scale(neurons)
+        return (neurons @ self.writes.to(neurons.dtype).T) * self.write_scale(neurons)
 
     def unit_gradients(self, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
         """From a gradient on the stream after the MLP to one on its hidden units."""
@@ -153,13 +153,13 @@ class FrozenLayer:
         """
         size = self.layer.sizes
         n, p, _ = x.shape
-        values = (x.reshape(n * p, size.d) @ self.values.reshape(-1, size.d).T).view(n, p, size.g, size.c)
-        pattern = self._pattern(start, p)
+        weights, pattern = self.values.to(x.dtype), self._pattern(start, p).to(x.dtype)
+        values = (x.reshape(n * p, size.d) @ weights.reshape(-1, size.d).T).view(n, p, size.g, size.c)
         mixed = x.new_empty(n, p, size.g, size.h // size.g, size.c)
         for group in range(size.g):
             of_group = values[:, :, group].transpose(0, 1).reshape(p, n * size.c)
             mixed[:, :, group] = (pattern[group] @ of_group).view(-1, p, n, size.c).permute(2, 1, 0, 3)
-        outputs = self.outputs.transpose(1, 2).reshape(-1, size.d)
+        outputs = self.outputs.to(x.dtype).transpose(1, 2).reshape(-1, size.d)
         return (mixed.view(n * p, -1) @ outputs).view(n, p, size.d)
 
     def pull_attention(self, g: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
