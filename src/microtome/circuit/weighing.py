@@ -137,12 +137,12 @@ def _verdict(what: str, measured: Measurement, plan: Plan, level: Literal["promp
     )
     if lacking:
         return Verdict(False, f"{refused}: {lacking} ({figures}).", level, plan.at)
-    if level == "prompt":
-        by_chance = matched.p_value > 1 - plan.settings.level + ROUNDING
-        failed = [f"matched random sets (p={matched.p_value:.3f})"] if by_chance else []
-        failed += [] if measured.value > change_null.mean else ["the units that change most"]
-    else:
-        failed = [null.name for null in measured.nulls if not null.beaten]
+    told = {
+        matched.name: f"matched random sets (p={matched.p_value:.3f})",
+        change_null.name: "the units that change most",
+    }
+    lost = [null.name for null in measured.nulls if not measured.beats(null)]
+    failed = [told[name] for name in lost] if level == "prompt" else lost
     claim = f"{refused}: does not beat {' or '.join(failed)}" if failed else held
     little = ", though it keeps little" * (not failed and measured.value < LITTLE)
     return Verdict(not failed, f"{claim} at {plan.at:,} units{little} ({figures}).", level, plan.at)
