@@ -10,7 +10,15 @@ import torch
 
 from microtome.circuit.bases.neurons import Neurons
 from microtome.circuit.change import change
-from microtome.circuit.edges import Chosen, direct_edges, read_vectors, written
+from microtome.circuit.edges import (
+    Chosen,
+    carried_down,
+    carried_up,
+    direct_edges,
+    from_embeddings,
+    from_units,
+    read_vectors,
+)
 from microtome.circuit.loadings import head_loadings
 from microtome.circuit.operator import LinearOperator
 from microtome.circuit.target import Target
@@ -84,30 +92,40 @@ def test_heads_and_the_direct_path_make_up_each_edge(prompts):
     clean, _ = prompts
     chosen, flow = chosen_units(clean), change(clean, None, TARGET)
     matrix = direct_edges(clean, flow, TARGET, chosen, Neurons())
-    readers = read_vectors(clean, TARGET, chosen, Neurons())
-    carried = matrix.linear[:, : len(chosen) + N_TOKENS]
-    rows, columns = torch.unravel_index(carried.abs().flatten().topk(300).indices, carried.shape)
-    sources, reading = written(clean, flow, chosen, Neurons()).take(columns), readers.take(rows)
+    readers, sources = read_vectors(clean, TARGET, chosen, Neurons()), from_units(clean, flow, chosen, Neurons())
+    rows, columns = torch.unravel_index(matrix.units.abs().flatten().topk(300).indices, matrix.units.shape)
+    sources, reading = sources.take(columns), readers.take(rows)
     loadings = head_loadings(LinearOperator(clean), readers, sources, rows)
-    here = sources.positions == reading.positions
-    direct = (sources.vectors * reading.vectors).sum(1) * here
+    direct = (sources.vectors * reading.vectors).sum(1) * (sources.positions == reading.positions)
     assert (loadings.abs().sum((1, 2)) > 0).any()
-    torch.testing.assert_close(loadings.sum((1, 2)) + direct, matrix.linear[rows, columns], rtol=0, atol=1e-10)
+    torch.testing.assert_close(loadings.sum((1, 2)) + direct, matrix.units[rows, columns], rtol=0, atol=1e-10)
 
 
-def test_down_is_the_transpose_of_up(prompts):
-    """A read vector pulled down meets what was written where the write, carried up, meets the reader."""
+@pytest.mark.parametrize("start", [0, 4])
+def test_down_is_the_transpose_of_up(prompts, start):
+    """The same edges, whether what was written is carried to the readers or read vectors to the writers."""
+    clean, _ = prompts
+    chosen, flow = chosen_units(clean), change(clean, None, TARGET)
+    operator, readers = LinearOperator(clean, start), read_vectors(clean, TARGET, chosen, Neurons())
+    late = Chosen(*(x[chosen.positions >= start] for x in (chosen.layers, chosen.positions, chosen.units)))
+    sources = from_units(clean, flow, late, Neurons())
+    up, down = (carried(operator, readers, sources) for carried in (carried_up, carried_down))
+    torch.testing.assert_close(up, down, rtol=0, atol=1e-12)
+    assert up.abs().max() > 1e-3
+
+
+def test_pull_gives_what_writing_anywhere_below_would_do(prompts):
     clean, _ = prompts
     chosen, flow = chosen_units(clean), change(clean, None, TARGET)
     matrix = direct_edges(clean, flow, TARGET, chosen, Neurons())
-    readers, sources = read_vectors(clean, TARGET, chosen, Neurons()), written(clean, flow, chosen, Neurons())
-    layer = len(clean.layers) - 1
-    rows = chosen.at(layer)
-    pulled = LinearOperator(clean).pull(layer, readers.positions[rows], readers.vectors[rows])
-    for below in range(layer):
+    readers, sources = read_vectors(clean, TARGET, chosen, Neurons()), from_units(clean, flow, chosen, Neurons())
+    rows = chosen.at(len(clean.layers) - 1)
+    pulled = LinearOperator(clean).pull(len(clean.layers) - 1, readers.positions[rows], readers.vectors[rows])
+    for below, there in enumerate(pulled):
         here = chosen.at(below)
-        met = torch.einsum("npd,kd->nkp", pulled[below], sources.vectors[here])
-        reach = torch.zeros(len(rows), len(here), N_TOKENS, dtype=met.dtype)
-        reach[:, :, : met.shape[2]] = met
-        theirs = reach[:, torch.arange(len(here)), chosen.positions[here]]
-        torch.testing.assert_close(theirs, matrix.units[rows[:, None], here], rtol=0, atol=1e-10)
+        here = here[chosen.positions[here] < there.shape[1]]
+        met = (there[:, chosen.positions[here]] * sources.vectors[here]).sum(-1)
+        torch.testing.assert_close(met, matrix.units[rows[:, None], here], rtol=0, atol=1e-10)
+    embeds = from_embeddings(flow)
+    assert (embeds.layers == -1).all()
+    torch.testing.assert_close(embeds.vectors[:N_TOKENS], flow.embed, rtol=0, atol=0)

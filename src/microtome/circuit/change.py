@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from microtome.circuit.target import Target
-from microtome.model.frozen import Frozen
+from microtome.model.frozen import Frozen, FrozenLayer
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,11 @@ def change(clean: Frozen, other: Frozen | None, target: Target) -> Change:
     pairs = list(zip(clean.layers, other.layers, strict=True))
     streams = [a.stream - b.stream for a, b in pairs]
     neurons = [a.neurons - b.neurons for a, b in pairs]
-    attn_slack = [a.attn_out - b.attn_out - a.attended(stream) for (a, b), stream in zip(pairs, streams, strict=True)]
-    mlp_slack = [a.mlp_out - b.mlp_out - a.written(units) for (a, b), units in zip(pairs, neurons, strict=True)]
+    parts = zip(pairs, gained(clean), gained(other), streams, neurons, strict=True)
+    slack = [
+        _slack(a, (attn - attn_other, mlp - mlp_other), stream, units)
+        for (a, _), (attn, mlp), (attn_other, mlp_other), stream, units in parts
+    ]
     nothing = torch.zeros_like(clean.embed)
     embed = clean.embed - other.embed
     return Change(
@@ -74,8 +77,8 @@ def change(clean: Frozen, other: Frozen | None, target: Target) -> Change:
         places=None if clean.anatomy.positions is None else nothing,
         neurons=neurons,
         constants=[(nothing, nothing)] * len(pairs),
-        attn_slack=attn_slack,
-        mlp_slack=mlp_slack,
+        attn_slack=[attn for attn, _ in slack],
+        mlp_slack=[mlp for _, mlp in slack],
         streams=[a.between - b.between for a, b in pairs],
         final=clean.final - other.final,
         target=target_value(clean, target) - target_value(other, target),
@@ -85,6 +88,8 @@ def change(clean: Frozen, other: Frozen | None, target: Target) -> Change:
 
 
 def _values(clean: Frozen, target: Target) -> Change:
+    parts = zip(clean.layers, gained(clean), strict=True)
+    slack = [_slack(layer, gain, layer.stream, layer.neurons) for layer, gain in parts]
     places = None
     if clean.anatomy.positions is not None:
         places = clean.anatomy.positions.get_parameter("weight").detach()[: clean.n_positions]
@@ -93,14 +98,41 @@ def _values(clean: Frozen, target: Target) -> Change:
         places=places,
         neurons=[layer.neurons for layer in clean.layers],
         constants=[(layer.attn_constant, layer.mlp_constant) for layer in clean.layers],
-        attn_slack=[layer.attn_out - layer.attended(layer.stream) - layer.attn_constant for layer in clean.layers],
-        mlp_slack=[layer.mlp_out - layer.written(layer.neurons) - layer.mlp_constant for layer in clean.layers],
+        attn_slack=[attn - layer.attn_constant for (attn, _), layer in zip(slack, clean.layers, strict=True)],
+        mlp_slack=[mlp - layer.mlp_constant for (_, mlp), layer in zip(slack, clean.layers, strict=True)],
         streams=[layer.between for layer in clean.layers],
         final=clean.final,
         target=target_value(clean, target),
         start=0,
         against=False,
     )
+
+
+def precise(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """In float64, where the device has it: a budget must come out to better than the float32 of the network."""
+    return x if x.device.type == "mps" else x.double()
+
+
+Gain = tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]
+"""To the stream, over a layer's attention and over its MLP."""
+
+
+def gained(frozen: Frozen) -> list[Gain]:
+    """What the stream gained over each attention and each MLP, the rounding of its additions included."""
+    ends = [precise(layer.stream) for layer in frozen.layers[1:]] + [precise(frozen.final)]
+    found = []
+    for layer, end in zip(frozen.layers, ends, strict=True):
+        middle = layer.stream + precise(layer.attn_out) if layer.layer.parallel else precise(layer.between)
+        found.append((middle - layer.stream, end - middle))
+    return found
+
+
+def _slack(
+    layer: FrozenLayer, gain: Gain, stream: Float[Tensor, "p d"], neurons: Float[Tensor, "p u"]
+) -> tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]:
+    """What a layer's attention and MLP gave beyond what its frozen maps make of the stream and of the units."""
+    attn, mlp = gain
+    return attn - layer.attended(precise(stream)), mlp - layer.written(precise(neurons))
 
 
 def _first(embed: Float[Tensor, "p d"]) -> int:

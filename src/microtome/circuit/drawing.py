@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microtome.circuit.edges import EdgeMatrix, read_vectors, written
+from microtome.circuit.edges import EdgeMatrix, from_embeddings, from_units, read_vectors
 from microtome.circuit.graph import Edge, Graph, Node
 from microtome.circuit.influence import Kept, connected, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
 from microtome.circuit.nodes import names, node_of, with_tokens
-from microtome.circuit.operator import LinearOperator
+from microtome.circuit.operator import LinearOperator, Placed
 from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.model.looks import token_text
@@ -129,7 +129,12 @@ def _heads(traced: Traced, drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]
         return {}
     readers = read_vectors(clean, traced.question.target, chosen, traced.basis)
     rows, columns = torch.tensor(pairs, device=chosen.layers.device).T
-    sources = written(clean, flow, chosen, traced.basis).take(columns)
+    units, embeddings = from_units(clean, flow, chosen, traced.basis), from_embeddings(flow)
+    sources = Placed(
+        torch.cat([units.layers, embeddings.layers]),
+        torch.cat([units.positions, embeddings.positions]),
+        torch.cat([units.vectors, embeddings.vectors.to(units.vectors.dtype)]),
+    ).take(columns)
     found = head_loadings(LinearOperator(clean, flow.start), readers, sources, rows)
     return dict(zip(pairs, found, strict=True))
 

@@ -1,4 +1,4 @@
-"""Exact direct edges among chosen units: what each wrote, carried up the frozen network to where others read.
+"""Exact direct edges among chosen units: what each wrote, carried through the frozen network to where others read.
 
 Each row (a unit, or the target) is a budget that must come out: edges from chosen units, embeddings,
 positions and biases, plus the remainder (what units that were not chosen wrote), plus the nonlinear term
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from microtome.circuit.basis import Basis
-from microtome.circuit.change import Change
+from microtome.circuit.change import Change, precise
 from microtome.circuit.operator import LinearOperator, Place, Placed, Separately, Writer
 from microtome.circuit.target import Target
 from microtome.core.progress import track
@@ -77,7 +77,8 @@ class EdgeMatrix:
     def imbalance(self) -> Float[Tensor, "t"]:
         """How far each row is from summing to its value, relative to the sum of its absolute terms."""
         absolute = self.terms.abs().sum(1).clamp(min=torch.finfo(self.terms.dtype).tiny)
-        return (self.terms.sum(1) - self.value).abs() / absolute
+        total = self.terms.cpu().sum(1, dtype=torch.float64)
+        return (total - self.value.cpu()).abs() / absolute.cpu()
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class _Together:
     @property
     def n(self) -> int:
         return len(self.others) + 3
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.others[0].dtype
 
     def enter(self, x: Float[Tensor, "n p d"], place: Place, layer: int) -> int:
         if place != "embed":
@@ -116,16 +121,51 @@ def direct_edges(frozen: Frozen, flow: Change, target: Target, chosen: Chosen, b
         chosen: the units that become nodes.
         basis: how units read and write.
     """
-    readers, sources = read_vectors(frozen, target, chosen, basis), written(frozen, flow, chosen, basis)
+    readers = read_vectors(frozen, target, chosen, basis)
+    operator, everywhere = LinearOperator(frozen, flow.start), from_embeddings(flow)
     together = _Together(flow, [_others(frozen, flow, chosen, layer) for layer in range(len(frozen.layers))])
-    matrix = _own_terms(frozen, flow, target, chosen, basis, readers, len(sources) + together.n)
-    operator, reading = LinearOperator(frozen, flow.start), _by_place(readers)
-    carrying = (sources.positions >= flow.start).nonzero()[:, 0]
-    for part in track(list(sources.take(carrying).chunks(frozen.n_positions - flow.start, upwards=True)), "edges"):
-        columns = carrying[part]
-        matrix.terms[:, columns] += _arriving(operator, Separately(sources.take(columns)), readers, reading)
-    matrix.terms[:, -together.n :] += _arriving(operator, together, readers, reading)
+    matrix = _own_terms(frozen, flow, target, chosen, basis, readers, len(chosen) + len(everywhere) + together.n)
+    matrix.units[:] = between_units(operator, readers, from_units(frozen, flow, chosen, basis))
+    exact = Placed(readers.layers, readers.positions, precise(readers.vectors))
+    matrix.terms[:, len(chosen) : -together.n] = carried_up(operator, exact, everywhere)
+    matrix.terms[:, -together.n :] += _arriving(operator, together, exact, _by_place(readers))
     return matrix
+
+
+def between_units(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
+    """Edges from units, carried whichever way is less work: up from where they write, or down from where they read."""
+    up = (operator.frozen.n_positions - sources.positions) * (len(operator.frozen.layers) - 1 - sources.layers)
+    down = (readers.positions + 1 - operator.start) * readers.layers
+    carried = carried_up if up.sum() <= down.sum() else carried_down
+    return carried(operator, readers, sources)
+
+
+def carried_up(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
+    """What each source wrote, carried up to the readers."""
+    met, reading = readers.vectors.new_zeros(len(readers), len(sources)), _by_place(readers)
+    carrying = (sources.positions >= operator.start).nonzero()[:, 0]
+    n_positions = operator.frozen.n_positions - operator.start
+    for part in track(list(sources.take(carrying).chunks(n_positions, upwards=True)), "edges"):
+        columns = carrying[part]
+        met[:, columns] = _arriving(operator, Separately(sources.take(columns)), readers, reading)
+    return met
+
+
+def carried_down(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
+    """Each read vector, carried down to the sources: the transpose."""
+    met, writing = readers.vectors.new_zeros(len(readers), len(sources)), _by_place(sources)
+    carrying = (readers.positions >= operator.start).nonzero()[:, 0]
+    n_positions = operator.frozen.n_positions - operator.start
+    for part in track(list(readers.take(carrying).chunks(n_positions, upwards=False)), "edges"):
+        rows = carrying[part]
+        block = met.new_zeros(len(rows), len(sources))
+        for moment in operator.down(readers.take(rows)):
+            for position, columns in writing.get(moment.layer, ()) if moment.place == "mlp" else ():
+                if operator.start <= position < operator.start + moment.x.shape[1]:
+                    arrived = moment.x[:, position - operator.start] @ sources.vectors[columns].T
+                    block[: moment.alive, columns] = arrived
+        met[rows] = block
+    return met
 
 
 def read_vectors(frozen: Frozen, target: Target, chosen: Chosen, basis: Basis) -> Placed:
@@ -142,20 +182,21 @@ def read_vectors(frozen: Frozen, target: Target, chosen: Chosen, basis: Basis) -
     return Placed(layers, torch.cat([chosen.positions, last]), vectors)
 
 
-def written(frozen: Frozen, flow: Change, chosen: Chosen, basis: Basis) -> Placed:
-    """What the chosen units wrote, and the embedding of each token, and each learned position."""
+def from_units(frozen: Frozen, flow: Change, chosen: Chosen, basis: Basis) -> Placed:
+    """What the chosen units wrote."""
     vectors = frozen.embed.new_zeros(len(chosen), frozen.embed.shape[1])
     for index, layer in enumerate(frozen.layers):
         here = chosen.at(index)
         positions, units = chosen.positions[here], chosen.units[here]
         vectors[here] = basis.write(layer, positions, units) * flow.neurons[index][positions, units, None]
+    return Placed(chosen.layers, chosen.positions, vectors)
+
+
+def from_embeddings(flow: Change) -> Placed:
+    """The embedding of each token, and each learned position in families that have them."""
     tables = [flow.embed] if flow.places is None else [flow.embed, flow.places]
-    below = torch.arange(frozen.n_positions, device=vectors.device).repeat(len(tables))
-    return Placed(
-        torch.cat([chosen.layers, torch.full_like(below, -1)]),
-        torch.cat([chosen.positions, below]),
-        torch.cat([vectors, *tables]),
-    )
+    positions = torch.arange(len(flow.embed), device=flow.embed.device).repeat(len(tables))
+    return Placed(torch.full_like(positions, -1), positions, precise(torch.cat(tables)))
 
 
 def _others(frozen: Frozen, flow: Change, chosen: Chosen, index: int) -> Float[Tensor, "p d"]:
@@ -163,7 +204,7 @@ def _others(frozen: Frozen, flow: Change, chosen: Chosen, index: int) -> Float[T
     here = chosen.at(index)
     amounts = flow.neurons[index].clone()
     amounts[chosen.positions[here], chosen.units[here]] = 0
-    return frozen.layers[index].written(amounts)
+    return frozen.layers[index].written(precise(amounts))
 
 
 def _own_terms(
@@ -175,7 +216,7 @@ def _own_terms(
     terms = readers.vectors.new_zeros(n + 1, columns)
     terms[torch.arange(n + 1), columns - (n_layers + 3) + readers.layers] = constant
     read = torch.stack([*flow.streams, flow.final])[readers.layers, readers.positions]
-    terms[:, -1] = value - constant - (read * readers.vectors).sum(1)
+    terms[:, -1] = value - constant - (precise(read) * precise(readers.vectors)).sum(1)
     return EdgeMatrix(terms, frozen.n_positions, 0 if flow.places is None else frozen.n_positions, value)
 
 

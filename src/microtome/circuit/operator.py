@@ -70,6 +70,11 @@ class Writer(Protocol):
         """How many streams are carried side by side."""
         ...
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which they are carried."""
+        ...
+
     def enter(self, x: Float[Tensor, "n p d"], place: Place, layer: int) -> int:
         """Adds what is written at a place; returns how many of the streams (a prefix) carry anything by then."""
         ...
@@ -80,6 +85,7 @@ class Separately:
 
     def __init__(self, placed: Placed):
         self.placed, self.start, self.n = placed, int(placed.positions.min()), len(placed)
+        self.dtype = placed.vectors.dtype
         self._alive = 0
 
     def enter(self, x: Float[Tensor, "n p d"], place: Place, layer: int) -> int:
@@ -126,7 +132,8 @@ class LinearOperator:
     def up(self, writer: Writer) -> Iterator[Moment]:
         """Carries what is written up to the final stream, stopping wherever an MLP reads, and at the end."""
         layers, start = self.frozen.layers, writer.start
-        x = self.frozen.embed.new_zeros(writer.n, self.frozen.n_positions - start, self.frozen.embed.shape[1])
+        size = (writer.n, self.frozen.n_positions - start, self.frozen.embed.shape[1])
+        x = torch.zeros(size, dtype=writer.dtype, device=self.frozen.embed.device)
         alive = writer.enter(x, "embed", -1)
         for index, layer in enumerate(layers):
             if layer.layer.parallel:

@@ -122,5 +122,5 @@ def _ids(model: Model, tokens: Named) -> tuple[int, ...]:
 
 
 def uncapped(logits: Float[Tensor, "*b v"], anatomy: Anatomy) -> Float[Tensor, "*b v"]:
-    """Logits as they are before the network's final soft-cap, cap · tanh(logits / cap), where it has one."""
-    return logits if anatomy.softcap is None else anatomy.softcap * (logits / anatomy.softcap).atanh()
+    """See `Anatomy.uncapped`."""
+    return anatomy.uncapped(logits)

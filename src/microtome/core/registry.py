@@ -80,9 +80,13 @@ class Registry(Generic[T]):
     def _load_plugins(self) -> None:
         if self._asked_plugins:
             return
-        self._asked_plugins = True
-        for plugin in entry_points(group=f"microtome.{self.kind}"):
-            plugin.load()
+        self._asked_plugins = True  # already while they load: one may build on an entry that it gets from here
+        try:
+            for plugin in entry_points(group=f"microtome.{self.kind}"):
+                plugin.load()
+        except BaseException:
+            self._asked_plugins = False  # so that whoever asks next is told too
+            raise
 
 
 def import_siblings(package: str, path: list[str]) -> None:

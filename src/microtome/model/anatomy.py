@@ -245,6 +245,16 @@ class Anatomy(Network):
         key = self.family.softcap
         return None if key is None else getattr(self.config, key)
 
+    def capped(self, logits: Float[Tensor, "*b v"]) -> Float[Tensor, "*b v"]:
+        """Logits after the final soft-cap, cap · tanh(logits / cap), where there is one."""
+        cap = self.softcap
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def uncapped(self, logits: Float[Tensor, "*b v"]) -> Float[Tensor, "*b v"]:
+        """The opposite: capped logits as they were before."""
+        cap = self.softcap
+        return logits if cap is None else torch.atanh(logits / cap) * cap
+
     @property
     def n_layers(self) -> int:
         """Number of decoder layers."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from microtome.core.errors import NotSupported, WrongUse
+from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy, Layer
 from microtome.model.norms import Norm
 from microtome.model.run import Run
@@ -98,7 +98,7 @@ class FrozenLayer:
 
     def written(self, neurons: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
         """What hidden units add to the stream, without constants."""
-        return (neurons @ self.writes.T) * self.write_scale(neurons)
+        return (neurons @ self.writes.to(neurons.dtype).T) * self.write_scale(neurons)
 
     def unit_gradients(self, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
         """From a gradient on the stream after the MLP to one on its hidden units."""
@@ -114,23 +114,14 @@ class FrozenLayer:
 
     def read_constants(self, positions: Int[Tensor, "n"], units: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
         """What units at positions have without any stream: biases of the norm and of the matrices."""
-        everything = self._pushed_units(torch.zeros_like(self.stream), constants=True)
-        return everything[positions, units]
-
-    def units_from(self, between: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
-        """Hidden units that a stream gives through the frozen norm and gates, constants left out."""
-        return self._pushed_units(between, constants=False)
-
-    def _pushed_units(self, between: Float[Tensor, "p d"], *, constants: bool) -> Float[Tensor, "p u"]:
-        norm, layer = self.layer.mlp_norm, self.layer
-        x = between if norm is None or self.mlp_scale is None else norm.push(between, self.mlp_scale)
-        if constants and norm is not None and norm.bias is not None:
-            x = x + norm.bias
-        units = self.gates.c_gate * _plus(x @ layer.w_gate.T, layer.bias_in(first=True) if constants else None)
-        if self.gates.c_up is None:
-            return units
-        bias = layer.bias_in(first=False) if constants else None
-        return units + self.gates.c_up * _plus(x @ layer.w_up.T, bias)
+        norm, layer, gates = self.layer.mlp_norm, self.layer, self.gates
+        x = torch.zeros_like(self.stream[0]) if norm is None or norm.bias is None else norm.bias
+        before = _plus(layer.w_gate[units] @ x, _of(layer.bias_in(first=True), units))
+        constants = gates.c_gate[positions, units] * before
+        if gates.c_up is None:
+            return constants
+        beside = _plus(layer.w_up[units] @ x, _of(layer.bias_in(first=False), units))
+        return constants + gates.c_up[positions, units] * beside
 
     def pull_units(self, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
         """From gradients on hidden units to the stream that the MLP's norm reads."""
@@ -153,13 +144,13 @@ class FrozenLayer:
         """
         size = self.layer.sizes
         n, p, _ = x.shape
-        values = (x.reshape(n * p, size.d) @ self.values.reshape(-1, size.d).T).view(n, p, size.g, size.c)
-        pattern = self._pattern(start, p)
+        weights, pattern = self.values.to(x.dtype), self._pattern(start, p).to(x.dtype)
+        values = (x.reshape(n * p, size.d) @ weights.reshape(-1, size.d).T).view(n, p, size.g, size.c)
         mixed = x.new_empty(n, p, size.g, size.h // size.g, size.c)
         for group in range(size.g):
             of_group = values[:, :, group].transpose(0, 1).reshape(p, n * size.c)
             mixed[:, :, group] = (pattern[group] @ of_group).view(-1, p, n, size.c).permute(2, 1, 0, 3)
-        outputs = self.outputs.transpose(1, 2).reshape(-1, size.d)
+        outputs = self.outputs.to(x.dtype).transpose(1, 2).reshape(-1, size.d)
         return (mixed.view(n * p, -1) @ outputs).view(n, p, size.d)
 
     def pull_attention(self, g: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
@@ -192,7 +183,6 @@ class FrozenLayer:
     def attn_constant(self) -> Float[Tensor, "p d"]:
         """What attention adds whatever the stream: biases of its norms, of values and of the output."""
         layer = self.layer
-        mixed = torch.zeros_like(self.stream)
         value = torch.zeros_like(layer.w_v[..., 0])
         if layer.attn_norm is not None and layer.attn_norm.bias is not None:
             value = value + layer.w_v @ layer.attn_norm.bias
@@ -214,7 +204,12 @@ class Frozen:
     """A prompt's frozen network: its layers, and where the stream begins and ends.
 
     Attributes:
-        embed: `[p, d]`; `final`: the stream after the last layer; `logits`: before any soft-cap, `[p, v]`.
+        layers: one each.
+        embed: what enters layer 0, `[p, d]`.
+        final: the stream after the last layer, `[p, d]`.
+        normed: the same after the final norm, `[p, d]`.
+        final_scale: the final norm's scale, `[p, 1]`.
+        ids: the prompt's tokens.
     """
 
     def __init__(self, anatomy: Anatomy, run: Run):
@@ -270,7 +265,7 @@ def freeze(model: "Model", inputs: Any) -> Frozen:
 
 def _gates(layer: Layer, run: Run, index: int) -> Gates:
     if layer.experts is not None:
-        gate, up, share = _expert_inputs(layer, run[f"mlp.in.{index}"][0])
+        gate, up, share = _expert_inputs(layer, layer.experts, run[f"mlp.in.{index}"][0])
     else:
         gate = run[f"mlp.gate.{index}"][0]
         up = run[f"mlp.up.{index}"][0] if layer.gated else None
@@ -282,11 +277,8 @@ def _gates(layer: Layer, run: Run, index: int) -> Gates:
     return Gates(ratio * up / 2, ratio * gate / 2)
 
 
-def _expert_inputs(layer: Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _expert_inputs(layer: Layer, experts: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gates and second factors of all experts, and the routing weight of each unit's expert."""
-    experts = layer.experts
-    if experts is None:
-        raise NotSupported("read experts", found="a dense layer", do="read its gate and up sites")
     with torch.no_grad():
         _, weights, chosen = layer.mlp.get_submodule("gate")(x)
     both = experts.get_parameter("gate_up_proj").detach()
@@ -300,6 +292,10 @@ def _scale(norm: Norm | None, x: Tensor) -> Tensor | None:
 
 def _plus(x: Tensor, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
+
+
+def _of(bias: Tensor | None, units: Tensor) -> Tensor | None:
+    return None if bias is None else bias[units]
 
 
 def _through(norm: Norm | None, scale: Tensor | None, x: Tensor) -> Tensor:

@@ -20,16 +20,18 @@ UNITS_A_LAYER = 2
 
 
 @dataclass(frozen=True)
-class Target:
-    """What is read at one position: a direction on the stream above some layers, and what it has without stream.
+class Reading:
+    """A number in the network that is read off the stream: a direction on it, and what there is without stream.
 
     Attributes:
         kind: `read`, `unit` or `logit`.
         vector: `[d]`, on the stream.
         position: whose stream.
-        layers: how many whole layers lie below; with `attention`, that of the next one too.
-        constant, value: the read without any stream, and the model's own value.
-        replayed: the same read in a replay.
+        layers: how many whole layers lie below.
+        attention: whether that of the next layer lies below too.
+        constant: what is read without any stream.
+        value: what the model itself has there.
+        place: where a replay has it: position and unit, or the two tokens of a logit difference.
     """
 
     kind: str
@@ -44,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Sources:
-    """How a target depends on everything that wrote to the stream, with units cut.
+    """How a reading depends on everything that wrote to the stream, with units cut.
 
     Attributes:
         embed: `[p, d]`; units: `[p, u]` for each layer below; constant: what the layers' biases give it.
@@ -58,7 +60,7 @@ class Sources:
 def frozen_checks(model: Model, frozen: Frozen, note: str) -> list[Check]:
     """All of them, on one prompt."""
     real, own = AGAINST_REAL[model.dtype], AGAINST_FROZEN[model.dtype]
-    targets = _targets(model, frozen)
+    readings = _readings(model, frozen)
     rows = [
         judged("frozen pass", _against_real(model, frozen), real, "hidden units and logits against the real pass"),
         judged("frozen branches", _against_branches(frozen), real, "each branch rebuilt against what it added"),
@@ -66,22 +68,17 @@ def frozen_checks(model: Model, frozen: Frozen, note: str) -> list[Check]:
     ]
     names = {"read": "a pre-gate read", "unit": "a hidden unit", "logit": "a logit difference"}
     for kind, name in names.items():
-        off = worst([_incompleteness(frozen, one) for one in targets if one.kind == kind])
+        off = worst([_incompleteness(frozen, one) for one in readings if one.kind == kind])
         rows.append(judged(f"completeness of {name}", off, real, "its sources summed, over the sum of absolute terms"))
-    gradients = _against_autograd(frozen, [one for one in targets if one.kind != "read"])
+    gradients = _against_autograd(frozen, [one for one in readings if one.kind != "read"])
     rows.append(judged("matrix products", gradients, own, "direct effects of every source against autograd"))
     return [Check(row.name, row.value, row.tolerance, row.passed, row.says + note) for row in rows]
-
-
-def _capped(frozen: Frozen, logits: Tensor) -> Tensor:
-    cap = frozen.anatomy.softcap
-    return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
 def _against_real(model: Model, frozen: Frozen) -> float:
     with torch.no_grad():
         passed = replay(frozen, frozen.embed, cut=False)
-        logits = relative(_capped(frozen, passed.logits), model.run([frozen.ids])["logits"][0])
+        logits = relative(frozen.anatomy.capped(passed.logits), model.run([frozen.ids])["logits"][0])
     units = (relative(passed.units[layer.index], layer.neurons) for layer in frozen.layers)
     return worst([logits, *units])
 
@@ -111,7 +108,7 @@ def _affinity(frozen: Frozen) -> float:
         return worst([*units, error(at_a.logits, at_b.logits, at_both.logits)])
 
 
-def _targets(model: Model, frozen: Frozen) -> list[Target]:
+def _readings(model: Model, frozen: Frozen) -> list[Reading]:
     n = len(frozen.layers)
     chosen = range(n) if n <= LAYERS_IN_FULL else sorted({1, n // 2, n - 1})
     below = model.run([frozen.ids], capture=["mlp.in.*"]).stack("mlp.in.*")[:, 0]
@@ -125,15 +122,15 @@ def _targets(model: Model, frozen: Frozen) -> list[Target]:
     return found
 
 
-def _unit(layer: FrozenLayer, position: int, unit: int) -> Target:
+def _unit(layer: FrozenLayer, position: int, unit: int) -> Reading:
     at = torch.tensor([position]), torch.tensor([unit])
     at = at[0].to(layer.stream.device), at[1].to(layer.stream.device)
     vector, constant = layer.reads(*at)[0], layer.read_constants(*at)[0]
     value = layer.neurons[position, unit]
-    return Target("unit", vector, position, layer.index, not layer.layer.parallel, constant, value, (position, unit))
+    return Reading("unit", vector, position, layer.index, not layer.layer.parallel, constant, value, (position, unit))
 
 
-def _read(frozen: FrozenLayer, x: Tensor, position: int, unit: int) -> Target:
+def _read(frozen: FrozenLayer, x: Tensor, position: int, unit: int) -> Reading:
     """The value before the activation, from what the MLP really read."""
     layer, norm = frozen.layer, frozen.layer.mlp_norm
     row = layer.w_gate[unit]
@@ -142,10 +139,10 @@ def _read(frozen: FrozenLayer, x: Tensor, position: int, unit: int) -> Target:
         vector = norm.pull(row, frozen.mlp_scale[position])
         constant = constant if norm.bias is None else norm.bias @ row
     place = (position, unit)
-    return Target("read", vector, position, frozen.index, not layer.parallel, constant, x @ row, place)
+    return Reading("read", vector, position, frozen.index, not layer.parallel, constant, x @ row, place)
 
 
-def _logit_difference(frozen: Frozen) -> Target:
+def _logit_difference(frozen: Frozen) -> Reading:
     last = frozen.n_positions - 1
     logits = frozen.logits(last)
     best, second = logits.topk(2).indices.tolist()
@@ -154,18 +151,18 @@ def _logit_difference(frozen: Frozen) -> Target:
     if bias is not None:
         constant = constant + bias[best] - bias[second]
     vector, value = frozen.pull_direction(direction, last), logits[best] - logits[second]
-    return Target("logit", vector, last, len(frozen.layers), False, constant, value, (best, second))
+    return Reading("logit", vector, last, len(frozen.layers), False, constant, value, (best, second))
 
 
-def _sources(frozen: Frozen, target: Target) -> Sources:
-    """Carries a target's read vector down the stream by matrix products, past the units, which are cut."""
+def _sources(frozen: Frozen, reading: Reading) -> Sources:
+    """Carries a reading's vector down the stream by matrix products, past the units, which are cut."""
     g = torch.zeros_like(frozen.embed)
-    g[target.position] = target.vector
-    constant = target.constant.clone()
+    g[reading.position] = reading.vector
+    constant = reading.constant.clone()
     units: dict[int, Tensor] = {}
-    if target.attention:
-        g, constant = _past_attention(frozen.layers[target.layers], g, constant)
-    for layer in reversed(frozen.layers[: target.layers]):
+    if reading.attention:
+        g, constant = _past_attention(frozen.layers[reading.layers], g, constant)
+    for layer in reversed(frozen.layers[: reading.layers]):
         units[layer.index] = layer.unit_gradients(g)
         constant = constant + (g * layer.mlp_constant).sum()
         g, constant = _past_attention(layer, g, constant)
@@ -176,31 +173,31 @@ def _past_attention(layer: FrozenLayer, g: Tensor, constant: Tensor) -> tuple[Te
     return g + layer.pull_attention(g[None])[0], constant + (g * layer.attn_constant).sum()
 
 
-def _incompleteness(frozen: Frozen, target: Target) -> float:
-    sources = _sources(frozen, target)
+def _incompleteness(frozen: Frozen, reading: Reading) -> float:
+    sources = _sources(frozen, reading)
     terms = [(sources.embed * frozen.embed).flatten(), sources.constant[None]]
     terms += [(g * frozen.layers[i].neurons).flatten() for i, g in sources.units.items()]
     everything = torch.cat(terms)
-    return float((everything.sum() - target.value).abs() / everything.abs().sum())
+    return float((everything.sum() - reading.value).abs() / everything.abs().sum())
 
 
-def _against_autograd(frozen: Frozen, targets: list[Target]) -> float:
+def _against_autograd(frozen: Frozen, readings: list[Reading]) -> float:
     """The untouched module's own graph, held at the prompt and cut at the units, gives the other answer."""
     embed = frozen.embed.clone().requires_grad_()
     passed = replay(frozen, embed, cut=True)
     errors = []
-    for target in targets:
-        ours = _sources(frozen, target)
+    for reading in readings:
+        ours = _sources(frozen, reading)
         leaves = [embed, *(passed.sources[i] for i in ours.units)]
-        theirs = torch.autograd.grad(_replayed(passed, target), leaves, retain_graph=True, materialize_grads=True)
+        theirs = torch.autograd.grad(_replayed(passed, reading), leaves, retain_graph=True, materialize_grads=True)
         size = max(float(one.abs().max()) for one in theirs)
         pairs = zip([ours.embed, *ours.units.values()], theirs, strict=True)
         errors += [float((mine - other).abs().max()) / size for mine, other in pairs]
     return worst(errors)
 
 
-def _replayed(passed: Replay, target: Target) -> Tensor:
-    first, second = target.place
-    if target.kind == "logit":
-        return passed.logits[target.position, first] - passed.logits[target.position, second]
-    return passed.units[target.layers][first, second]
+def _replayed(passed: Replay, reading: Reading) -> Tensor:
+    first, second = reading.place
+    if reading.kind == "logit":
+        return passed.logits[reading.position, first] - passed.logits[reading.position, second]
+    return passed.units[reading.layers][first, second]

@@ -152,9 +152,7 @@ def read_out(model: "Model", stream: Float[Tensor, "*b d"]) -> Float[Tensor, "*b
     """Logits of a stream: the model's own final norm and unembedding, soft-cap included."""
     anatomy = model.anatomy
     with torch.no_grad():
-        logits = anatomy.unembed(anatomy.final_norm_module(stream))
-    cap = anatomy.softcap
-    return logits if cap is None else torch.tanh(logits / cap) * cap
+        return anatomy.capped(anatomy.unembed(anatomy.final_norm_module(stream)))
 
 
 def direct_attribution(

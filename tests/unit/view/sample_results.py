@@ -179,7 +179,6 @@ def proof(*, holds: bool = True, n: int = 1, sizes: tuple[int, ...] = SIZES, see
         "n_differing": 41231,
         "differing_share": 0.4,
         "n": n,
-        "rows": [{"clean": "The capital of France is", "f": 0.71, "denominator": 8.1}] * n if n > 1 else None,
         "card": CARD | {"kind": "proof"},
     }
 

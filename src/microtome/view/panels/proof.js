@@ -15,7 +15,6 @@ panel("proof", (host, data) => {
       areas(data.areas),
     ),
     make("details", {}, make("summary", {}, "The numbers"), data.curves.map(curveTable)),
-    data.prompts === null ? "" : promptTable(data.prompts),
   );
 });
 
@@ -54,9 +53,4 @@ function nullCells(point, ends) {
     make("span", {}, short(point.p_value, 2), make("small", {}, ` of ${counted(point.draws, "draw")}`)),
     make("span", {}, figure(point.advantage, { signed: true, digits: 3 }), advantage),
   ];
-}
-
-function promptTable({ columns, rows, of }) {
-  const more = of > rows.length ? `, the first ${rows.length.toLocaleString("en")}` : "";
-  return make("details", {}, make("summary", {}, `The ${counted(of, "prompt")}${more}`), table(columns, rows));
 }

@@ -11,7 +11,6 @@ from microtome.view.rows import rows_of
 from microtome.view.tokens import plain
 
 BAND = (0.025, 0.975)  # a null is drawn as its mean and the middle 95% of its draws
-MOST_PROMPTS = 500  # rows shown of a task's table
 
 CURVES = (
     (
@@ -45,7 +44,6 @@ def proof_panel(proof: Data) -> Data:
         "n": fields.whole("n"),
         "n_differing": fields.whole("n_differing"),
         "differing_share": fields.maybe(Fields.number, "differing_share"),
-        "prompts": _prompts(fields),
     }
 
 
@@ -97,16 +95,6 @@ def _null(null: Fields, size: int) -> dict[str, Any]:
         "advantage": null.number("effect") if null.flag("higher_is_better") else -null.number("effect"),
         "advantage_interval": null.maybe(Fields.interval, "advantage_interval"),
     }
-
-
-def _prompts(fields: Fields) -> Data | None:
-    """A task's prompts as a table: one column a key, in the order in which keys first occur."""
-    if not fields.row.get("rows"):
-        return None
-    rows = [dict(rows_of(row)) for row in fields.parts("rows")]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = [[row.get(name, "") for name in columns] for row in rows[:MOST_PROMPTS]]
-    return {"columns": columns, "rows": table, "of": len(rows)}
 
 
 PANELS.add(
