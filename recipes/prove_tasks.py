@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 PROOFS = ROOT / "out" / "tasks"
 INTRODUCTION = """# What circuits keep, task by task
 
-SmolLM2-135M-Instruct, neurons, {prompts} prompts a task in two halves: rules are compared on the first, everything else
+{model}, neurons, {prompts} prompts a task in two halves: rules are compared on the first, everything else
 is reported on the second. Figures are shares of the logit difference with 95% intervals over prompts; *kept* is
 faithfulness, *left* is what stays when the circuit is removed, *area* that under faithfulness from 100 to 3,000 units
 over log N. `python recipes/prove_tasks.py` made this page and its picture ({date}, {machine}, {versions}).
@@ -54,16 +54,16 @@ def main() -> None:
         rule: {b.name: proof(model, b, rule, DRAWS if rule == best else 1) for _, b in halves} for rule in rules
     }
     draw(reported[best], ROOT / "docs" / "pictures" / "tasks.png")
-    page(asked.prompts, best, chosen_on, reported, ROOT / "docs" / "tasks.md")
+    page(asked.model, asked.prompts, best, chosen_on, reported, ROOT / "docs" / "tasks.md")
 
 
 def proof(model: mt.Model, half: Task, rule: str, draws: int) -> mt.Proof:
     """Proves a half by a rule, or reads what an earlier run found."""
-    kept = PROOFS / f"{half.name}-{half.fingerprint}-{rule}-{draws}.json"
+    sizes = "-".join(map(str, SIZES))
+    kept = PROOFS / model.fingerprint / sizes / f"{half.name}-{half.fingerprint}-{rule}-{draws}.json"
     if kept.exists():
         return mt.Proof.load(kept)
     found = mt.prove(model, half, sizes=SIZES, draws=draws, config=ProofConfig(rule=rule))
-    PROOFS.mkdir(parents=True, exist_ok=True)
     found.save(kept)
     return found
 
@@ -92,6 +92,7 @@ def told(one: Measurement) -> str:
 
 
 def page(
+    name: str,
     prompts: int,
     best: str,
     chosen_on: dict[str, dict[str, mt.Proof]],
@@ -101,6 +102,7 @@ def page(
     """Writes the tables."""
     parts = [
         INTRODUCTION.format(
+            model=name,
             prompts=prompts,
             date=strftime("%Y-%m-%d"),
             machine=f"{platform.machine()}, {torch.get_num_threads()} threads",

@@ -29,6 +29,7 @@ def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
         num_key_value_heads=2,
         max_position_embeddings=128,
         rms_norm_eps=1e-5,
+        initializer_range=0.2,  # so that prompts change logits by a few units, not by hundredths
         tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=0,

@@ -8,6 +8,7 @@ from microtome.model import edits
 from microtome.model.model import Model
 from tiny_llama import tiny_tokenizer
 from tiny_models import FAMILIES, tiny_model
+from two_devices import TwoDevices
 
 IDS = [5, 11, 3, 17, 8]
 ROUNDED = 1e-6  # RMS norms of transformers round to float32, and their formula does not
@@ -101,6 +102,16 @@ def test_heads_divide_what_attention_adds(model):
         assert float(found.heads[1].sum()) == pytest.approx(found.parts["attn.out.1"], abs=ROUNDED)
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("against", [4, None])
+def test_direct_attribution_needs_no_float64_on_the_models_device(family, against, monkeypatch):
+    model = tiny_model(family, torch.float32)
+    expected = model.direct_attribution(IDS, 7, against)
+    with TwoDevices(monkeypatch):
+        found = model.direct_attribution(IDS, 7, against)
+    assert found.parts == pytest.approx(expected.parts, rel=1e-9)
+
+
 def test_tokens_by_text(talking):
     found = talking.direct_attribution("the a", "the", " a")
     ids = [talking.tokenizer(text)["input_ids"][0] for text in ("the", " a")]
@@ -135,8 +146,9 @@ def test_what_cannot_be_looked_at(talking):
         talking.predict("the a", top=0)
     with pytest.raises(SiteNotFound, match="row 0 of the batch has 2 tokens"):
         talking.direct_attribution("the a", "the", position=2)
-    with pytest.raises(NotFound, match="a vocabulary of 260"):
-        talking.direct_attribution("the a", 260)
+    for item in (260, -1):
+        with pytest.raises(WrongUse, match="a vocabulary of 260"):
+            talking.direct_attribution("the a", item)
     with pytest.raises(WrongUse, match="without a tokenizer"):
         tiny_model("llama").direct_attribution(IDS, "the")
 

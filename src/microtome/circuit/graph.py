@@ -64,7 +64,7 @@ class Edge:
     residual: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph:
     """What `microtome.trace` gives. Drawn nodes and edges are pruned; what is pruned stands in remainders.
 
@@ -102,6 +102,9 @@ class Graph:
         found["edges"] = [asdict(edge) for edge in self.edges]
         found["summary"] = found.pop("summary_numbers")
         return _plain(found)
+
+    def __repr__(self) -> str:
+        return f"<Graph of {self.prompt!r}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
 
     def _repr_html_(self) -> str:
         return html_of("graph", self.to_dict())

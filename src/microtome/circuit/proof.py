@@ -29,7 +29,7 @@ class Verdict:
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Proof:
     """What `microtome.prove` gives.
 
@@ -95,6 +95,9 @@ class Proof:
             "dropped": self.dropped,
             "card": self.card,
         }
+
+    def __repr__(self) -> str:
+        return f"<Proof: {self.verdict.words}>"
 
     def _repr_html_(self) -> str:
         return html_of("proof", self.to_dict())

@@ -60,6 +60,8 @@ def prove(
             edits in force.
         NotSupported: a basis other than neurons.
     """
+    if not isinstance(claim, (Graph, Task)):
+        raise WrongUse(f"prove {claim!r}", found=f"a {type(claim).__name__}", do="give a graph, or a task: mt.task(…)")
     plan = Plan(tuple(sorted(dict.fromkeys(sizes))), draws, seed, config or ProofConfig())
     wide = in_float32(model)
     if basis is not None and BASES.get(basis) is not BASES.get(NEURONS):

@@ -15,6 +15,8 @@ from microtome.core.errors import WrongUse
 from microtome.evidence import Measurement, Null, difference_of_ratios, log_weights, null_of_the_mean, ratio_of_sums
 
 ENOUGH_PROMPTS = 20
+LITTLE = 0.1
+"""Share of the answer below which a verdict says that it beats its nulls with next to nothing."""
 ROUNDING = 1e-9
 MEASURED_IN = "share of the logit difference"
 NULLS = ("matched random", "change")
@@ -47,9 +49,10 @@ class Plan:
     settings: ProofConfig
 
     def __post_init__(self) -> None:
-        if not self.sizes or self.sizes[0] < 1 or self.draws < 1:
+        whole = all(isinstance(size, int) for size in self.sizes)
+        if not self.sizes or not whole or self.sizes[0] < 1 or self.draws < 1:
             found = f"sizes {self.sizes} and {self.draws} draws"
-            raise WrongUse("prove", found=found, do="give sizes from 1 up and at least 1 draw")
+            raise WrongUse("prove", found=found, do="give whole sizes from 1 up and at least 1 draw")
         if self.settings.at not in (None, *self.sizes):
             found = f"a verdict at {self.settings.at:,} units, and the sizes {', '.join(map(str, self.sizes))}"
             raise WrongUse("prove", found=found, do="give that size too")
@@ -134,14 +137,15 @@ def _verdict(what: str, measured: Measurement, plan: Plan, level: Literal["promp
     )
     if lacking:
         return Verdict(False, f"{refused}: {lacking} ({figures}).", level, plan.at)
-    if level == "prompt":
-        by_chance = matched.p_value > 1 - plan.settings.level + ROUNDING
-        failed = [f"matched random sets (p={matched.p_value:.3f})"] if by_chance else []
-        failed += [] if measured.value > change_null.mean else ["the units that change most"]
-    else:
-        failed = [null.name for null in measured.nulls if not null.beaten]
+    told = {
+        matched.name: f"matched random sets (p={matched.p_value:.3f})",
+        change_null.name: "the units that change most",
+    }
+    lost = [null.name for null in measured.nulls if not measured.beats(null)]
+    failed = [told[name] for name in lost] if level == "prompt" else lost
     claim = f"{refused}: does not beat {' or '.join(failed)}" if failed else held
-    return Verdict(not failed, f"{claim} at {plan.at:,} units ({figures}).", level, plan.at)
+    little = ", though it keeps little" * (not failed and measured.value < LITTLE)
+    return Verdict(not failed, f"{claim} at {plan.at:,} units{little} ({figures}).", level, plan.at)
 
 
 def _too_few_draws(plan: Plan) -> str:
@@ -151,4 +155,4 @@ def _too_few_draws(plan: Plan) -> str:
 
 
 def _too_few_prompts(n: int) -> str:
-    return f"{n} prompts, {ENOUGH_PROMPTS} are needed" if n < ENOUGH_PROMPTS else ""
+    return f"{ENOUGH_PROMPTS} prompts are needed" if n < ENOUGH_PROMPTS else ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from microtome.core.errors import WrongUse
-from microtome.evidence.null import Null
+from microtome.evidence.null import ROUNDING, Null
 from microtome.evidence.record import Record, each, number, optional, pair, shown, shown_interval, text, whole
 
 # A null is set against one value; this much may be lost on the way between two sums of the same.
@@ -68,8 +68,27 @@ class Measurement(Record):
 
     @property
     def null(self) -> Null:
-        """The hardest null: the largest p-value, and of equal ones the smallest advantage."""
-        return max(self.nulls, key=lambda null: (null.p_value, -null.advantage))
+        """The hardest null: where all have an interval, that of the lowest end; else of the smallest advantage.
+
+        Not that of the largest p-value: a null of one draw never comes below 0.5, however easy it is.
+        """
+        ends = [null.advantage_interval[0] for null in self.nulls if null.advantage_interval is not None]
+        if len(ends) == len(self.nulls):
+            return self.nulls[ends.index(min(ends))]
+        return min(self.nulls, key=lambda null: null.advantage)
+
+    def beats(self, null: Null) -> bool:
+        """Whether the value beats a null at this level: what every verdict and every report goes by.
+
+        By the interval of the advantage, which has to lie wholly above zero; where there is none (one item has
+        none), by the p-value, at most 1 − level. One draw alone has no p-value that could be small: then the
+        value has to lie on the better side of it, which is a comparison and no test.
+        """
+        if null.advantage_interval is not None:
+            return null.advantage_interval[0] > 0
+        if len(null.draws) > 1:
+            return null.p_value <= 1 - self.level + ROUNDING
+        return null.advantage > 0
 
     def __str__(self) -> str:
         if self.interval is None:

@@ -24,8 +24,8 @@ class Null(Record):
         p = (1 + draws at least as good) / (1 + draws)        effect = value - mean of the draws
 
     The value itself counts as one draw, so p is never zero and never below 1 / (1 + draws); under a
-    true null p ≤ α happens at most a share α of the time. A null of one draw has p of 0.5 at best:
-    such a null is beaten by its `advantage_interval` over items, not by its p-value.
+    true null p ≤ α happens at most a share α of the time. A null of one draw has p of 0.5 at best.
+    When a null is beaten: `Measurement.beats`.
 
     Attributes:
         name: what was drawn (`matched sets`, `change`, …).
@@ -121,11 +121,6 @@ class Null(Record):
     def advantage(self) -> float:
         """The effect in the good direction: above zero where the value is better than the null."""
         return self.effect if self.higher_is_better else -self.effect
-
-    @property
-    def beaten(self) -> bool:
-        """Whether the interval of the advantage lies wholly above zero; without one, no."""
-        return self.advantage_interval is not None and self.advantage_interval[0] > 0
 
 
 def null_of_the_mean(

@@ -161,7 +161,7 @@ def ablate(site: str, *, to: Aim = "zero", source: Any = None, **places: Unpack[
 
 def _edit(
     kind: Kind, site: str, value: Any, *,
-    positions: Any = None, units: Any = None, where: Tensor | None = None, may_be_empty: bool = False,
+    positions: Any = None, units: Any = None, where: Any = None, may_be_empty: bool = False,
 ) -> Edit:  # fmt: skip
     """The edit, if what was given means one: it comes from people, so it may be anything."""
     what = f"{kind} at {site}"
@@ -174,6 +174,9 @@ def _edit(
             found="a mask beside positions or units",
             do="give `where` alone: it already says which positions and units",
         )
+    if where is not None and not (isinstance(where, Tensor) and where.dtype == torch.bool):
+        found = where.dtype if isinstance(where, Tensor) else type(where).__name__
+        raise WrongUse(what, found=f"a mask of {found}", do="give a tensor of true and false, such as mask > 0")
     if isinstance(positions, str) and positions != "new":
         raise WrongUse(what, found=f"positions={positions!r}", do="give numbers or 'new'")
     named = "new" if isinstance(positions, str) else _many(positions, what, "positions")

@@ -66,10 +66,8 @@ def frozen_checks(model: Model, frozen: Frozen, note: str) -> list[Check]:
     ]
     names = {"read": "a pre-gate read", "unit": "a hidden unit", "logit": "a logit difference"}
     for kind, name in names.items():
-        worst = max(_incompleteness(frozen, one) for one in targets if one.kind == kind)
-        rows.append(
-            judged(f"completeness of {name}", worst, real, "its sources summed, over the sum of absolute terms")
-        )
+        off = worst([_incompleteness(frozen, one) for one in targets if one.kind == kind])
+        rows.append(judged(f"completeness of {name}", off, real, "its sources summed, over the sum of absolute terms"))
     gradients = _against_autograd(frozen, [one for one in targets if one.kind != "read"])
     rows.append(judged("matrix products", gradients, own, "direct effects of every source against autograd"))
     return [Check(row.name, row.value, row.tolerance, row.passed, row.says + note) for row in rows]

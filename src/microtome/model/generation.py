@@ -40,18 +40,26 @@ def generated_ids(
     sample: bool = False,
     seed: int = 0,
 ) -> Tensor:
-    """New ids of each row, `[b, new]`, padded on the right where a row ended early."""
+    """New ids of each row, `[b, new]`, the end repeated (or padding) where a row ended early."""
     batch = model.batch(inputs, padding="left")
     session = Session(model.network, batch, (), edits)
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": sample, "use_cache": True}
     if not sample:
         options |= {"temperature": None, "top_p": None, "top_k": None}
-    pad = model.tokenizer.pad_token_id if model.tokenizer is not None else None
     with torch.no_grad(), torch.random.fork_rng(enabled=sample), session.watching():
         if sample:
             torch.manual_seed(seed)
         out = model.module.generate(  # pyright: ignore[reportCallIssue]
-            batch.ids, attention_mask=batch.mask.long(), pad_token_id=0 if pad is None else pad, **options
+            batch.ids, attention_mask=batch.mask.long(), pad_token_id=_after_the_end(model), **options
         )
     session.check()
     return out[:, batch.ids.shape[1] :]
+
+
+def _after_the_end(model: "Model") -> int:
+    """What fills a row that has ended: the tokenizer's padding, else the end again. Without an end, no row has one."""
+    if model.tokenizer is not None and isinstance(model.tokenizer.pad_token_id, int):
+        return model.tokenizer.pad_token_id
+    settings: Any = model.module.generation_config
+    ends = settings.eos_token_id
+    return (ends[0] if isinstance(ends, list) else ends) or 0

@@ -1,6 +1,6 @@
 """Inputs: text, ids, batches or chat messages, made into padded ids whose positions mean real tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -68,6 +68,13 @@ class Batch:
         """The opposite of `align`, for positions on axis 1."""
         return self._rolled(x, list(self.offsets)) if self.padded else x
 
+    def padded_on(self, side: Side) -> "Batch":
+        """The same rows with their padding on this side."""
+        if side == self.side:
+            return self
+        turned = replace(self, side=side)
+        return replace(turned, ids=turned.unalign(self._rolled(self.ids, [-offset for offset in self.offsets])))
+
     def _rolled(self, x: Tensor, shifts: list[int]) -> Tensor:
         if not any(shifts):
             return x
@@ -97,7 +104,7 @@ class Batch:
 
 
 def to_batch(
-    inputs: Any, tokenizer: PreTrainedTokenizerBase | None, device: torch.device, side: Side = "right"
+    inputs: Any, tokenizer: PreTrainedTokenizerBase | None, device: torch.device, side: Side | None = None
 ) -> Batch:
     """Makes a batch of what the user gave.
 
@@ -106,15 +113,15 @@ def to_batch(
             ones too), ids as a tensor (`[p]` or `[b, p]`), or a `Batch`.
         tokenizer: of the model; needed for text.
         device: where the ids go.
-        side: where shorter rows are padded.
+        side: where shorter rows are padded; None leaves a `Batch` as it is, and pads others on the right.
 
     Raises:
         WrongUse: nothing to run on, or a kind of input that is none of these.
     """
-    if side not in ("left", "right"):
+    if side not in ("left", "right", None):
         raise WrongUse("pad the rows of a batch", found=f"padding={side!r}", do="say 'left' or 'right'")
     if isinstance(inputs, Batch):
-        return inputs
+        return inputs if side is None else inputs.padded_on(side)
     rows = _rows(inputs, tokenizer)
     if not all(rows):
         raise WrongUse(
@@ -127,7 +134,7 @@ def to_batch(
     for i, row in enumerate(rows):
         start = width - len(row) if side == "left" else 0
         ids[i, start : start + len(row)] = torch.tensor(row)
-    return Batch(ids.to(device), tuple(map(len, rows)), side)
+    return Batch(ids.to(device), tuple(map(len, rows)), side or "right")
 
 
 def check_ids(batch: Batch, vocabulary: int | None, longest: int | None) -> Batch:

@@ -154,35 +154,41 @@ def direct_attribution(
     place = batch.token(0, position)
     run = model.run(batch, capture=["embed", "attn.heads.*", "attn.out.*", "mlp.out.*", "resid.final"])
     direction, bias = _direction(model, *ids)
-    norm = model.anatomy.final_norm
-    read = norm.pull(direction, norm.scale(run["resid.final"][0, place].double()))
+    norm = model.anatomy.final_norm.cast(_exact)
+    read = norm.pull(direction, norm.scale(_exact(run["resid.final"][0, place])))
     names = [name for name in model.sites() if name == "embed" or name.startswith(("attn.out.", "mlp.out."))]
-    parts = {name: float(run[name][0, place].double() @ read) for name in names}
+    parts = {name: float(_exact(run[name][0, place]) @ read) for name in names}
     if norm.bias is not None:
-        bias += float(direction @ norm.bias.double())
+        bias += float(direction @ norm.bias)
     texts = [None if one is None else token_text(model, one) for one in ids]
-    mixes = run.stack("attn.heads.*")[:, 0, place]
+    mixes = _exact(run.stack("attn.heads.*")[:, 0, place])
     heads = torch.stack([_by_head(*one, read) for one in zip(model.anatomy.layers, mixes, strict=True)])
     return DirectAttribution(str(texts[0]), texts[1], position, {**parts, "bias": bias}, heads)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """In float64, on the CPU: not every device has it."""
+    return x.cpu().double()
 
 
 def _direction(model: "Model", target: int, against: int | None) -> tuple[Float[Tensor, "d"], float]:
     """The unembedding's row of a token minus another's, or minus the mean row; and the same of its bias."""
     rows, constants = model.anatomy.w_u, model.anatomy.b_u
-    other = rows.double().mean(0) if against is None else rows[against].double()
-    if constants is None:
-        return rows[target].double() - other, 0.0
-    least = constants.double().mean() if against is None else constants[against].double()
-    return rows[target].double() - other, float(constants[target].double() - least)
+    direction = _exact(rows[target]) - _row(rows, against)
+    return direction, 0.0 if constants is None else float(_exact(constants[target]) - _row(constants, against))
+
+
+def _row(rows: Tensor, one: int | None) -> Tensor:
+    """One row, or the mean of all."""
+    return rows.cpu().mean(0, dtype=torch.float64) if one is None else _exact(rows[one])
 
 
 def _by_head(layer: Layer, mixes: Float[Tensor, "h c"], read: Float[Tensor, "d"]) -> Float[Tensor, "h"]:
     """What each head writes towards a read vector; a norm after the branch is held at its scale."""
-    written = torch.einsum("hc,dhc->hd", mixes.double(), layer.w_o.double())
-    norm = layer.attn_post_norm
-    if norm is not None:
-        total = written.sum(0) if layer.b_o is None else written.sum(0) + layer.b_o.double()
-        read = norm.pull(read, norm.scale(total))
+    written = torch.einsum("hc,dhc->hd", mixes, _exact(layer.w_o))
+    if layer.attn_post_norm is not None:
+        norm, total = layer.attn_post_norm.cast(_exact), written.sum(0)
+        read = norm.pull(read, norm.scale(total if layer.b_o is None else total + _exact(layer.b_o)))
     return written @ read
 
 
@@ -190,14 +196,16 @@ def token_id(model: "Model", item: str | int) -> int:
     """The id of one token, named by its text or its id.
 
     Raises:
-        NotFound: the text is not one token (the message shows those that it is), or the id does not exist.
-        WrongUse: a text, where the model has no tokenizer.
+        NotFound: the text is not one token; the message shows those that it is.
+        WrongUse: an id that the model does not have, or a text where it has no tokenizer.
     """
     if isinstance(item, int):
         vocabulary = model.anatomy.sizes.v
         if not 0 <= item < vocabulary:
-            raise NotFound(
-                f"find the token id {item}", found=f"a vocabulary of {vocabulary}", do=f"give an id below {vocabulary}"
+            raise WrongUse(
+                f"find the token id {item}",
+                found=f"a vocabulary of {vocabulary}",
+                do=f"give an id from 0 to {vocabulary - 1}",
             )
         return item
     if model.tokenizer is None:

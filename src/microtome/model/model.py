@@ -18,6 +18,7 @@ from microtome.model.generation import generate
 from microtome.model.inputs import Batch, Side, check_ids, to_batch
 from microtome.model.looks import DirectAttribution, LogitLens, Prediction, direct_attribution, logit_lens, predict
 from microtome.model.network import Network
+from microtome.model.neutral import NEUTRAL
 from microtome.model.run import Run, aligned
 from microtome.model.session import Session, run_once
 from microtome.model.taps import named_parts
@@ -125,7 +126,7 @@ class Model:
             kinds = tuple(kind for kind in kinds if kind not in INSIDE_ATTENTION)
         return Sites(self.n_layers, kinds, tuple(self.network.modules))
 
-    def batch(self, inputs: Any, *, padding: Side = "right") -> Batch:
+    def batch(self, inputs: Any, *, padding: Side | None = None) -> Batch:
         """Text, texts, ids or chat messages as padded ids on the model's device.
 
         Raises:
@@ -156,7 +157,7 @@ class Model:
         *,
         backward: Metric | None = None,
         edits: Iterable[Edit] = (),
-        padding: Side = "right",
+        padding: Side | None = None,
         last_logits_only: bool = False,
     ) -> Run:
         """Runs the model once and returns only what was asked.
@@ -169,7 +170,8 @@ class Model:
             backward: a metric, from logits `[b, p, v]` (token 0 first, zero at padding) to one number;
                 then `run.grad[site]` holds its gradients at the captured sites.
             edits: interventions for this run alone, after those of `model.edit`.
-            padding: side on which shorter rows are padded; positions never count it.
+            padding: side on which shorter rows are padded; None means the right, or as a `Batch` has it.
+                Positions never count it.
             last_logits_only: compute logits at the last position alone: `logits` is `[b, 1, v]`.
 
         Raises:
@@ -267,9 +269,15 @@ class Model:
         return tuple((edit, values(edit, self._sites(edit.site), self._unedited)) for edit in edits)
 
     def _unedited(self, inputs: Any, capture: Sequence[str]) -> Run:
+        if inputs is None and self.tokenizer is None:
+            raise WrongUse(
+                "take means over the neutral prompts, the baseline where there is no counterfactual",
+                found="texts, for a model without a tokenizer",
+                do="give a counterfactual (of an edit: its source) as token ids, or open the model with its tokenizer",
+            )
         before, self._edits = self._edits, ()
         try:
-            return self.run(inputs, capture)
+            return self.run(NEUTRAL if inputs is None else inputs, capture)
         finally:
             self._edits = before
 
@@ -285,7 +293,7 @@ class Model:
             texts: what to run; None for the shipped neutral prompts.
 
         Raises:
-            WrongUse: the sites have no such mean, or the texts are one token each.
+            WrongUse: the sites have no such mean, the texts are one token each, or there is no tokenizer for them.
         """
         patterns = [pattern] if isinstance(pattern, str) else pattern
         return means([one for each in patterns for one in self._sites(each)], texts, self._unedited)
@@ -349,8 +357,8 @@ class Model:
             position: which token's stream is read; negative from the end.
 
         Raises:
-            NotFound: a text is not one token, or an id or the position does not exist.
-            WrongUse: several rows.
+            NotFound: a text is not one token, or the position does not exist.
+            WrongUse: several rows, or an id that the model does not have.
         """
         return direct_attribution(self, inputs, target, against, position)
 

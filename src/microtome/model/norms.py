@@ -4,7 +4,8 @@ The kind of a norm is measured, not declared: a random vector goes through the m
 that gives its output is the kind. A norm that none of them fits is refused at opening.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -20,16 +21,27 @@ class Norm:
     """y = centre(x) · s(x) · weight + bias, with s(x) one number a position.
 
     Attributes:
-        weight: what multiplies, `[d]`; for Gemma already 1 + w.
-        bias: `[d]`, or None.
+        raw: the module's own weight, `[d]`: a view, so that what is changed in the module is changed here.
+        plus_one: whether 1 + raw multiplies, as in Gemma, or raw itself.
+        bias: `[d]`, or None; a view too.
         eps: inside the square root.
         centred: LayerNorm subtracts the mean over d, RMS norms do not.
     """
 
-    weight: Float[Tensor, "d"]
+    raw: Float[Tensor, "d"]
+    plus_one: bool
     bias: Float[Tensor, "d"] | None
     eps: float
     centred: bool
+
+    @property
+    def weight(self) -> Float[Tensor, "d"]:
+        """What multiplies."""
+        return self.raw + 1 if self.plus_one else self.raw
+
+    def cast(self, to: Callable[[Tensor], Tensor]) -> "Norm":
+        """The same norm with its tensors made into others, such as float64 ones."""
+        return replace(self, raw=to(self.raw), bias=None if self.bias is None else to(self.bias))
 
     def scale(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b 1"]:
         """s(x): one over the root mean square (of the centred vector)."""
@@ -63,9 +75,8 @@ def measured(module: nn.Module) -> Norm:
     errors = {}
     for centred in (False, True):
         for plus_one in (False, True):
-            weight = raw + 1 if plus_one else raw
-            norm = Norm(weight, constant, eps, centred)
-            wide = Norm(weight.float(), None if constant is None else constant.float(), eps, centred)
+            norm = Norm(raw, plus_one, constant, eps, centred)
+            wide = norm.cast(Tensor.float)
             found = wide.push(x, wide.scale(x)) + (0 if wide.bias is None else wide.bias)
             errors[centred, plus_one] = float((found - expected).abs().max() / expected.abs().max())
             if errors[centred, plus_one] < TOLERANCE:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microtome.core.errors import SiteNotFound
+from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.core.sites import Site, Sites
 from microtome.model.inputs import Batch
 
@@ -43,8 +43,22 @@ class Captured(Mapping[str, Tensor]):
         return len(self._tensors)
 
     def stack(self, pattern: str) -> Float[Tensor, "l ..."]:
-        """All layers of a pattern such as `mlp.neurons.*` in one tensor, layers first."""
-        return torch.stack([self[str(site)] for site in self._sites.select(pattern)])
+        """All layers of a pattern such as `mlp.neurons.*` in one tensor, layers first.
+
+        Raises:
+            SiteNotFound: the run does not hold one of them.
+            WrongUse: they differ in shape, as where some layers have experts and others have none.
+        """
+        found = [(str(site), self[str(site)]) for site in self._sites.select(pattern)]
+        other = next(((name, one) for name, one in found if one.shape != found[0][1].shape), None)
+        if other is not None:
+            (first, one), (name, two) = found[0], other
+            raise WrongUse(
+                f"stack {pattern!r}",
+                found=f"sites of different shape: {first} is {list(one.shape)}, {name} is {list(two.shape)}",
+                do=f"name layers of one shape, or take each by itself: run[{first!r}]",
+            )
+        return torch.stack([one for _, one in found])
 
 
 class Run(Captured):

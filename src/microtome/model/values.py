@@ -10,12 +10,11 @@ from torch import Tensor
 from microtome.core.errors import WrongUse
 from microtome.core.sites import Site
 from microtome.model.edits import Edit, Elsewhere, Pooled, Taken
-from microtome.model.neutral import NEUTRAL
 from microtome.model.placing import Value
 from microtome.model.run import Run
 
 Ask = Callable[[Any, list[str]], Run]
-"""Runs some inputs without edits and captures some sites."""
+"""Runs some inputs (None: the neutral prompts) without edits and captures some sites."""
 
 
 def values(edit: Edit, sites: Sequence[Site], ask: Ask) -> dict[Site, Value]:
@@ -69,7 +68,7 @@ def means(sites: Sequence[Site], texts: Any, ask: Ask) -> dict[str, Float[Tensor
             found="an axis of keys, which is as long as each prompt",
             do="take the mean of sites without one, such as attn.heads",
         )
-    run = ask(NEUTRAL if texts is None else texts, [str(one) for one in sites])
+    run = ask(texts, [str(one) for one in sites])
     later = run.mask.clone()
     later[:, 0] = False
     if not bool(later.any()):

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
+from microtome.evidence import Measurement, Null
 from microtome.view.fields import Fields
-
-LEVEL = 0.05
-FEWEST_DRAWS = 19  # with fewer, even the best possible rank has p above 0.05
-
+from microtome.view.tokens import plain
 
 _RELATIONS = {
     (True, True): "beats",
@@ -31,26 +29,21 @@ class Comparison:
 
 def compare(measurement: Fields, size: int) -> list[Comparison]:
     """One comparison for each null of a faithfulness measured at `size` units."""
-    value = measurement.number("value")
-    return [_against(null, value, size) for null in measurement.parts("nulls")]
+    measured = Measurement.from_dict(measurement.row)
+    return [_against(null, measured, size) for null in measured.nulls]
 
 
-def _against(null: Fields, value: float, size: int) -> Comparison:
-    name, effect, p_value = null.text("name"), null.number("effect"), null.number("p_value")
-    draws = len(null.items("draws"))
-    advantage = null.maybe(Fields.interval, "advantage_interval")
-    tested = advantage is not None or draws >= FEWEST_DRAWS
-    if advantage is not None:
-        beaten = advantage[0] > 0
-        test = f"advantage {effect:+.2f}, interval {advantage[0]:+.2f} to {advantage[1]:+.2f}"
-    elif tested:
-        beaten = p_value <= LEVEL and effect > 0
-        test = f"p = {p_value:.3g} over {draws} draws"
+def _against(null: Null, measured: Measurement, size: int) -> Comparison:
+    draws, beaten, name = len(null.draws), measured.beats(null), plain(null.name)
+    if null.advantage_interval is not None:
+        low, high = null.advantage_interval
+        test = f"advantage {null.advantage:+.2f}, interval {low:+.2f} to {high:+.2f}"
+    elif draws > 1:
+        test = f"p = {null.p_value:.3g} over {draws} draws"
     else:
-        beaten = effect > 0
-        test = f"{draws} draw{'' if draws == 1 else 's'}: a comparison, not a test"
-    relation = _RELATIONS[tested, beaten]
-    figures = f"{value:.2f} against {value - effect:.2f} ({test})"
+        test = "1 draw: a comparison, not a test"
+    relation = _RELATIONS[null.advantage_interval is not None or draws > 1, beaten]
+    figures = f"{measured.value:.2f} against {null.mean:.2f} ({test})"
     return Comparison(name, beaten, f"At {size:,} units it {relation} the {name} null: {figures}.")
 
 

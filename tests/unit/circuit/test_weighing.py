@@ -1,5 +1,7 @@
 """From scores to verdicts: made-up prompts whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def test_a_circuit_that_beats_both_nulls_is_proven():
         assert measured.value == pytest.approx(0.8, abs=0.03)
         assert [null.mean for null in measured.nulls] == pytest.approx([0.1, 0.3], abs=0.03)
     assert proof.completeness[2].value == pytest.approx(0.2, abs=0.03)
-    assert all(null.beaten for null in proof.completeness[2].nulls)
+    assert all(map(proof.completeness[2].beats, proof.completeness[2].nulls))
 
 
 def test_the_units_that_change_most_can_do_as_well():
@@ -50,7 +52,8 @@ def test_the_units_that_change_most_can_do_as_well():
 def test_too_few_prompts_prove_nothing():
     verdict = proof_of(prompts(19, 0.9, 0.1), "task").verdict
     assert not verdict.holds
-    assert "19 prompts, 20 are needed" in verdict.words
+    assert "20 prompts are needed" in verdict.words
+    assert "19 prompts)" in verdict.words
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,12 @@ def test_a_prompt_needs_draws_enough_for_its_level(level, needed):
         verdict = weigh(prompts(1, 0.8, 0.3, draws), {}, plan, "prompt", CARD).verdict
         assert verdict.holds is holds
         assert (f"{needed} are needed" in verdict.words) is not holds
+
+
+def test_a_verdict_on_next_to_nothing_says_so():
+    few = [replace(one, kept=one.kept - 1.5, removed=one.removed) for one in prompts(30, 0.8, 0.3)]
+    words = proof_of(few, "task").verdict.words
+    assert words.startswith("Proven on task made up at 1,000 units, though it keeps little (0.0")
 
 
 def test_one_size_has_no_area():

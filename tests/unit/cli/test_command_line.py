@@ -76,7 +76,6 @@ def test_one_kind_is_listed_alone(microtome):
         (["prove", "nowhere.json"], 3, "no such file"),
         (["prove", "nowhere.jsonl"], 3, "no such file"),
         (["prove", "ioi", "--sizes", "300,100"], 2, "found: --sizes '300,100'"),
-        (["trace", "x", "--prove"], 2, "found: no counterfactual"),
         (["predict", "x", "--model", "nosuch"], 3, "open the model 'nosuch'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

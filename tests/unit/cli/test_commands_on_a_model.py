@@ -18,7 +18,7 @@ from microtome.core.sites import KINDS
 
 CLEAN, OTHER = "the cat", "the car"
 QUICK = ["--nodes", "8", "--sizes", "5,10", "--draws", "2"]
-ASKED = ["--counterfactual", OTHER, "--target", "x", "--against", "y"]
+ASKED = ["--counterfactual", OTHER, "--target", "p", "--against", "a"]
 TRACE_KEYS = {
     "prompt", "tokens", "target", "against", "value", "counterfactual_value", "nodes", "edges", "ranking", "proof",
     "card",
@@ -55,7 +55,7 @@ def test_trace_gives_one_document_with_the_promised_keys_and_writes_both_files(i
 def test_trace_without_json_speaks_to_people_alone(invoke, folder):
     done = invoke("trace", CLEAN, *ASKED, *QUICK, "--model", str(folder))
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("'the cat': 'x' against 'y'\n")
+    assert done.out.startswith("'the cat': 'p' against 'a'\n")
     assert " on this prompt" in done.out
 
 
@@ -126,7 +126,7 @@ def test_a_cache_that_is_half_written_is_written_again(invoke, folder, kept, tex
         (["prove", "other.json"], 4, "read the graph other.json", "no card, edges, nodes"),
         (["prove", "nodes.json"], 4, "read the graph nodes.json", "no whole graph ("),
         (["prove", "newer.json"], 4, "read the graph newer.json", "format 99"),
-        (["prove", "card.json"], 4, "read the graph card.json", "no whole graph"),
+        (["prove", "card.json"], 4, "read the graph card.json", "no run card ("),
         (
             ["prove", "elsewhere.json"],
             2,
@@ -200,12 +200,29 @@ def test_an_interruption_amid_the_work_leaves_nothing_behind(folder, traced, kep
     assert list(Path().iterdir()) == [traced]
 
 
-def test_a_proof_that_cannot_be_had_says_why_and_leaves_the_graph(invoke, folder):
-    turned = ["--counterfactual", OTHER, "--target", "y", "--against", "x"]
-    done = invoke("trace", CLEAN, *turned, *QUICK, "--model", str(folder), "--graph", "graph.json", "--json")
-    assert (done.code, done.out) == (2, "")
-    assert "prove that 'y' over 'x' comes from the units of 'the cat'\n  found: a target that " in done.err
-    assert Path("graph.json").is_file()
+def test_a_proof_that_cannot_be_had_says_why_and_leaves_all_that_was_traced(invoke, folder):
+    turned = ["--counterfactual", OTHER, "--target", "a", "--against", "p"]
+    files = ["--graph", "graph.json", "--out", "report.html"]
+    done = invoke("trace", CLEAN, *turned, *QUICK, "--model", str(folder), *files, "--json")
+    assert done.code == 2
+    assert json.loads(done.out) == {**json.loads(Path("graph.json").read_text()), "proof": None}
+    assert "Not tested." in Path("report.html").read_text(encoding="utf-8")
+    assert "prove that 'a' over 'p' comes from the units of 'the cat'\n  found: a target that " in done.err
+
+
+def test_a_trace_without_a_counterfactual_is_proved_where_that_is_asked(invoke, folder):
+    asked = ["--target", "p", "--against", "a", *QUICK, "--model", str(folder), "--json"]
+    silent, done = invoke("trace", CLEAN, *asked), invoke("trace", CLEAN, *asked, "--prove", "--graph", "graph.json")
+    assert json.loads(silent.out)["proof"] is None
+    assert done.code == 0, done.err
+    again = invoke("prove", "graph.json", *QUICK[2:], "--model", str(folder), "--json")
+    assert json.loads(done.out)["proof"]["faithfulness"] == json.loads(again.out)["faithfulness"]
+
+
+def test_a_graph_has_no_number_of_prompts(invoke, folder, traced):
+    done = invoke("prove", str(traced), "--n", "7", "--model", str(folder))
+    assert done.code == 2
+    assert done.err.startswith("prove the graph graph.json\n  found: --n 7, where there is one prompt")
 
 
 def interrupted(arguments: list[str], cache: Path) -> tuple[int, str, str]:

@@ -26,22 +26,53 @@ def measurement(nulls=(MATCHED, CHANGE), **changed):
     return Measurement(**(fields | changed))
 
 
-def test_of_equal_p_values_the_hardest_null_has_the_smallest_advantage():
-    assert MATCHED.p_value == CHANGE.p_value
+def test_the_hardest_null_has_the_smallest_advantage():
     assert measurement().null is CHANGE
     assert measurement((CHANGE, MATCHED)).null is CHANGE
 
 
-def test_the_larger_p_value_is_harder_whatever_the_advantage():
-    lucky = Null.against("lucky", 0.81, [-5.0, 0.9, -5.0])
-    assert lucky.advantage > CHANGE.advantage
-    assert measurement((CHANGE, lucky)).null is lucky
+def test_a_null_of_one_draw_is_not_the_hardest_for_its_p_value():
+    easy = Null.against("change", 0.81, [0.0], effect_interval=(0.7, 0.9))
+    hard = Null.against("matched sets", 0.81, [0.77] * 20, effect_interval=(-0.1, 0.2))
+    assert easy.p_value > hard.p_value
+    assert measurement((easy, hard)).null is hard
+
+
+def test_of_two_intervals_the_one_that_reaches_lower_is_the_harder():
+    wide = Null.against("wide", 0.81, [0.2], effect_interval=(-0.3, 1.4))
+    narrow = Null.against("narrow", 0.81, [0.4], effect_interval=(0.4, 0.42))
+    assert measurement((narrow, wide)).null is wide
+    assert measurement((narrow, wide, CHANGE)).null is narrow  # not all have one
 
 
 def test_where_lower_is_better_the_hardest_null_is_the_lowest():
     # By the signed effect the other one would be chosen: −0.7 is smaller than −0.1.
     easy, hard = (Null.against(name, 0.2, [x], higher_is_better=False) for name, x in [("easy", 0.9), ("hard", 0.3)])
     assert measurement((easy, hard), value=0.2, interval=None).null is hard
+
+
+@pytest.mark.parametrize(
+    ("draws", "interval", "level", "beaten"),
+    [
+        ([0.1] * 20, (0.1, 0.4), 0.99, True),
+        ([0.1] * 20, (-0.1, 0.4), 0.5, False),
+        ([0.1] * 20, (0.0, 0.4), 0.5, False),
+        ([0.1] * 20, None, 0.95, True),  # p = 0.048
+        ([0.1] * 20, None, 0.99, False),
+        ([0.1] * 19, None, 0.95, True),  # p = 0.05, the smallest there is
+        ([0.1] * 9, None, 0.9, True),  # p = 0.1, and 1 − 0.9 is less than that by rounding
+        ([0.1] * 9, None, 0.95, False),
+        ([0.1], None, 0.95, True),
+        ([0.9], None, 0.95, False),
+        ([0.81], None, 0.95, False),
+    ],
+)
+def test_a_null_is_beaten_by_its_interval_or_its_rank_at_the_level_or_as_one_draw(draws, interval, level, beaten):
+    null = Null.against("sets", 0.81, draws, effect_interval=interval)
+    assert measurement((null,), level=level).beats(null) is beaten
+    turned = None if interval is None else (-interval[1], -interval[0])
+    low = Null.against("sets", -0.81, [-one for one in draws], higher_is_better=False, effect_interval=turned)
+    assert measurement((low,), value=-0.81, interval=None, level=level).beats(low) is beaten
 
 
 def test_it_reads_as_one_line():

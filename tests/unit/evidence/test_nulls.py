@@ -46,14 +46,6 @@ def test_where_lower_is_better_the_advantage_turns_and_the_effect_does_not():
     assert null.effect == pytest.approx(-0.25)
     assert null.advantage == pytest.approx(0.25)
     assert null.advantage_interval == (0.1, 0.4)
-    assert null.beaten
-
-
-@pytest.mark.parametrize(
-    ("interval", "beaten"), [((0.1, 0.4), True), ((-0.1, 0.4), False), ((0.0, 0.4), False), (None, False)]
-)
-def test_a_null_is_beaten_by_an_interval_wholly_above_zero(interval, beaten):
-    assert Null.against("sets", 0.7, DRAWS, effect_interval=interval).beaten is beaten
 
 
 def test_ties_up_to_rounding_count_against_the_value():

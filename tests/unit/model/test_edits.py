@@ -38,6 +38,8 @@ REFUSED = {
     "another word": (lambda: edits.add("resid.1", 1.0, positions="old"), "positions='old'"),
     "a word as value": (lambda: edits.set("resid.1", "zero"), "a value of type str"),
     "a list as value": (lambda: edits.set("resid.1", [1.0]), "a value of type list"),
+    "a mask of numbers": (lambda: edits.set("resid.1", 0.0, where=torch.ones(1, 5, D)), "a mask of torch.float32"),
+    "a mask as a list": (lambda: edits.set("resid.1", 0.0, where=[[True] * 5]), "a mask of list"),
     "a mask beside units": (
         lambda: edits.set("resid.1", 0.0, units=1, where=torch.ones(1, 5, D) > 0),
         "a mask beside positions or units",

@@ -1,5 +1,6 @@
 """Nine mistakes that are easily made in a new family, each planted: the certificate must catch every one."""
 
+import math
 from dataclasses import replace
 from functools import cached_property
 
@@ -31,6 +32,17 @@ def test_without_a_mistake_nothing_fails(family):
     assert failures(tiny_model(family)) == set()
 
 
+def test_one_unit_that_is_not_a_number_among_others_that_are(monkeypatch):
+    reads, seen = FrozenLayer.reads, []
+
+    def once_undefined(layer: FrozenLayer, positions: Tensor, units: Tensor) -> Tensor:
+        seen.append(units)
+        return reads(layer, positions, units) * (math.nan if len(seen) == 2 else 1)
+
+    monkeypatch.setattr(FrozenLayer, "reads", once_undefined)
+    assert "completeness of a hidden unit" in failures(tiny_model("llama"))
+
+
 def test_rows_of_each_head_in_turn_read_as_blocks():
     assert {"completeness of a hidden unit", "matrix products"} <= failures(misread("gpt_neox", values_layout="blocks"))
 
@@ -46,9 +58,7 @@ def test_a_forgotten_transpose_of_a_square_matrix(monkeypatch):
 
 def test_a_norm_weight_without_its_one(monkeypatch):
     measured = anatomy_module.measured
-    monkeypatch.setattr(
-        anatomy_module, "measured", lambda module: replace(measured(module), weight=module.get_parameter("weight"))
-    )
+    monkeypatch.setattr(anatomy_module, "measured", lambda module: replace(measured(module), plus_one=False))
     assert {"frozen pass", "completeness of a hidden unit"} <= failures(tiny_model("gemma2"))
 
 

@@ -62,6 +62,13 @@ def test_a_run_answers_by_every_name_of_a_site(model):
         run.grad["resid.0"]
 
 
+def test_layers_of_different_width_cannot_be_stacked():
+    run = tiny_model("qwen3_moe").run(IDS, ["mlp.neurons.*"])
+    with pytest.raises(WrongUse, match=r"mlp.neurons.0 is \[1, 5, 42\], mlp.neurons.1 is \[1, 5, 40\]"):
+        run.stack("mlp.neurons.*")
+    assert run.stack("mlp.neurons.{0,2}").shape == (2, 1, 5, 42)
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [
@@ -171,6 +178,9 @@ def test_what_is_no_input_is_said(talking, inputs, found):
 def test_what_this_model_cannot_read_is_said(model, talking):
     with pytest.raises(WrongUse, match="opened without a tokenizer"):
         model.run("text")
+    for work in (lambda: model.means("resid.1"), lambda: model.run(IDS, edits=[edits.ablate("resid.1", to="mean")])):
+        with pytest.raises(WrongUse, match=r"neutral prompts[\s\S]* without a tokenizer\n[\s\S]*a counterfactual"):
+            work()
     with pytest.raises(WrongUse, match="65 tokens in a row"):
         tiny_model("gpt2").run([5] * 65)
     untaught = Model(talking.module, tiny_tokenizer(), talking.anatomy, name="", fingerprint="")
@@ -196,6 +206,15 @@ def test_rows_of_different_length_are_the_rows_alone(model, padding):
                     assert found[row].narrow(axis - 1, len(ids), 5 - len(ids)).abs().sum() == 0
                     real = real.narrow(axis - 1, 0, len(ids))
                 torch.testing.assert_close(real, expected[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_batch_is_padded_as_it_was_made_or_as_is_asked(model, side):
+    made, asked = model.batch(ROWS, padding=side), {"left": "right", "right": "left"}[side]
+    assert model.batch(made) is made
+    turned, expected = model.batch(made, padding=asked), model.batch(ROWS, padding=asked)
+    assert (turned.ids.tolist(), turned.lengths, turned.side) == (expected.ids.tolist(), expected.lengths, asked)
+    assert torch.equal(generated_ids(model, (), made, 3), generated_ids(model, (), ROWS, 3))
 
 
 def test_the_last_logits_alone(model):
@@ -332,3 +351,15 @@ def test_generated_text_is_that_of_the_new_ids(talking):
     assert talking.generate(["the a", "a"], max_new_tokens=4) == talking.tokenizer.batch_decode(
         ids, skip_special_tokens=True
     )
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_after_its_end_a_row_of_a_batch_gets_no_token_of_its_own(several):
+    """Token 0 is the end for this tokenizer but not here, and it has no padding."""
+    bare = tiny_model("llama", vocab_size=260)
+    model = Model(bare.module, tiny_tokenizer(), bare.anatomy, name="", fingerprint="")
+    end = int(generated_ids(model, (), IDS, 1))
+    model.module.generation_config.eos_token_id = [end, 259] if several else end
+    short, long = generated_ids(model, (), [IDS, IDS[:2]], 4).tolist()
+    assert short == [end] * 4
+    assert end not in long

@@ -202,6 +202,12 @@ def test_one_draw_is_called_a_comparison_and_no_test():
     ]
 
 
+def test_the_head_goes_by_the_level_of_the_proof():
+    proof = samples.proof()
+    proof["faithfulness"][-1]["level"] = 0.99
+    assert headline(proof)["nulls"][0]["words"].startswith("At 3,000 units it does not beat the matched random null")
+
+
 def test_an_advantage_whose_interval_holds_zero_is_not_beaten():
     proof = samples.proof(n=40)
     proof["faithfulness"][-1]["nulls"][1]["advantage_interval"] = [-0.01, 0.9]

@@ -8,6 +8,7 @@ import typer
 from microtome.cli.app import main
 from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Seed, Sizes, sizes_of
 from microtome.cli.saying import give, say
+from microtome.core.errors import WrongUse
 
 
 @main.command(
@@ -25,11 +26,13 @@ def prove(
     as_json: AsJson = False,
 ) -> None:
     """Keeps, then removes, the circuit's units and compares both with equally large sets that should not do it."""
-    numbers = sizes_of(sizes)
+    numbers, is_graph = sizes_of(sizes), Path(what).suffix == ".json"
+    if is_graph and n is not None:
+        raise WrongUse(f"prove the graph {what}", found=f"--n {n}, where there is one prompt", do="drop --n")
 
     import microtome as mt
 
-    claimed = mt.Graph.load(what) if Path(what).suffix == ".json" else mt.task(what, n=n, seed=seed)
+    claimed = mt.Graph.load(what) if is_graph else mt.task(what, n=n, seed=seed)
     proof = mt.prove(mt.open(model), claimed, numbers, draws, seed)
     say(proof.summary(), as_json=as_json)
     if out is not None:

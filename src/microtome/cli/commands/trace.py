@@ -7,7 +7,7 @@ import typer
 from microtome.cli.app import main
 from microtome.cli.options import SIZES, AsJson, Draws, GraphFile, ModelName, ReportFile, Seed, Sizes, sizes_of
 from microtome.cli.saying import give, say
-from microtome.core.errors import WrongUse
+from microtome.core.errors import MicrotomeError
 
 EXAMPLE = (
     'Example: microtome trace "The capital of France is" --counterfactual "The capital of Germany is" '
@@ -34,8 +34,6 @@ def trace(
 ) -> None:
     """Traces the units that produced an output, proves the circuit, and writes the report."""
     proving = counterfactual is not None if prove is None else prove
-    if proving and counterfactual is None:
-        raise WrongUse("prove a trace", found="no counterfactual", do="add --counterfactual, or drop --prove")
     numbers = sizes_of(sizes)
 
     import microtome as mt
@@ -45,7 +43,11 @@ def trace(
     say(traced.summary(), as_json=as_json)
     if graph is not None:
         traced.save(graph)
-    proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+    proof, unproved = None, None
+    try:
+        proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+    except MicrotomeError as error:  # the trace stands, and the report says that it was not tested
+        unproved = error
     if proof is not None:
         say(f"\n{proof.summary()}", as_json=as_json)
     if graph is not None:
@@ -54,3 +56,5 @@ def trace(
         say(f"report: {mt.report(traced, proof, out)}", as_json=as_json)
     if as_json:
         give(traced.to_dict() | {"proof": None if proof is None else proof.to_dict()})
+    if unproved is not None:
+        raise unproved
