@@ -105,6 +105,44 @@ def test_without_a_proof_the_head_says_not_tested(opened, tmp_path):
     assert page.locator(".asked .chip.differs").count() == 0
 
 
+def test_the_verdict_stands_once_and_every_word_of_the_overview_is_explained(opened, path):
+    page = opened(path)
+    words = samples.proof()["verdict"]["words"]
+    assert page.locator("body").inner_text().count(words) == 1
+    titles = [term.get_attribute("title") for term in page.locator(".details dt").all()]
+    assert len(titles) == 7
+    assert all(titles)
+    find(page, "unit.")
+    titles = [term.get_attribute("title") for term in page.locator(".numbers dt").all()]
+    assert len(titles) == 6
+    assert all(titles)
+    assert "final norm" in page.locator(".promotes h4 span").get_attribute("title")
+
+
+def test_bars_begin_at_the_same_place(opened, path):
+    page = opened(path)
+    boxes = [bar.bounding_box() for bar in page.locator(".details .bar").all()]
+    assert len({round(box["x"], 1) for box in boxes}) == 1
+    widths = [box["width"] for box in boxes]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_a_graph_without_units_says_so_and_is_low(opened, graph, path, tmp_path):
+    tall = opened(path).locator(".stage").bounding_box()["height"]
+    page = opened(report(samples.graph(n_units=0, n_edges=0), None, tmp_path / "r.html"))
+    assert "No unit is drawn" in page.locator(".details").inner_text()
+    assert page.locator(".stage").bounding_box()["height"] < 0.7 * tall
+
+
+def test_without_a_counterfactual_the_page_says_what_units_are_compared_with(opened, tmp_path):
+    proof = samples.proof()
+    proof["card"] = proof["card"] | {"data": {"counterfactual_ids": None}}
+    page = opened(report(samples.graph(other=None), proof, tmp_path / "r.html"))
+    assert "means over neutral prompts" in page.locator(".asked").inner_text()
+    assert "differ from their neutral means" in page.locator("#proof").inner_text()
+    assert "counterfactual" not in page.locator("#proof figure").first.inner_text()
+
+
 def test_a_click_pins_a_node_with_all_its_numbers(opened, graph, path):
     page = opened(path)
     node = unit_with_most_edges(graph)
@@ -182,6 +220,24 @@ def test_sliders_keep_the_strongest_and_say_what_share_they_hold(opened, graph, 
     assert "tokens and logits only" in page.locator("#kept-nodes").inner_text()
 
 
+def carried(graph):
+    """Each edge with its reader's influence times its share of all that the reader is given."""
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    given = {key: abs(node["remainder"]) + abs(node["nonlinear"] or 0) for key, node in nodes.items()}
+    for edge in graph["edges"]:
+        given[edge["target"]] += abs(edge["weight"])
+    return [nodes[e["target"]]["influence"] * abs(e["weight"]) / given[e["target"]] for e in graph["edges"]]
+
+
+def test_at_first_only_the_edges_that_carry_most_are_shown(opened, graph, path):
+    page = opened(path)
+    amounts = sorted(carried(graph), reverse=True)
+    kept = count_shown(page, "edges")
+    assert kept == min(80, next(k for k in range(len(amounts)) if sum(amounts[:k]) >= 0.8 * sum(amounts)))
+    said = float(re.search(r"([\d.]+)% of what edges carry", page.locator("#kept-edges").inner_text())[1])
+    assert said == pytest.approx(100 * sum(amounts[:kept]) / sum(amounts), rel=0.01)
+
+
 def test_edges_are_counted_only_where_both_ends_are_shown(opened, graph, path):
     page = opened(path)
     slide(page, "edges", 0)
@@ -242,16 +298,16 @@ def place_of(page, node):
 def test_tokens_run_rightwards_layers_upwards_and_the_strongest_of_a_cell_stand_first(opened, tmp_path):
     graph = samples.graph()
     units = [n for n in graph["nodes"] if n["kind"] == "unit"][:6]
-    for at, node in enumerate(units):  # six in one cell, three across: two lines
+    for at, node in enumerate(units):  # six in one cell, four across: two lines
         node.update(layer=10, position=4, influence=0.9 - 0.1 * at)
     for node in graph["nodes"]:
         if node not in units and (node["layer"], node["position"]) == (10, 4):
             node["layer"] = 11
     page = opened(report(graph, None, tmp_path / "r.html"))
     cell = [place_of(page, node) for node in units]
-    assert cell[0][0] < cell[1][0] < cell[2][0]
-    assert cell[0][1] == pytest.approx(cell[2][1], abs=0.5)
-    assert cell[3][1] > cell[0][1] + 2  # further down the screen
+    assert cell[0][0] < cell[1][0] < cell[2][0] < cell[3][0]
+    assert cell[0][1] == pytest.approx(cell[3][1], abs=0.5)
+    assert cell[4][1] > cell[0][1] + 2  # further down the screen
     tokens = [place_of(page, node) for node in graph["nodes"] if node["kind"] == "embedding"]
     assert [x for x, _ in tokens] == sorted(x for x, _ in tokens)
     logit = place_of(page, graph["nodes"][-1])

@@ -15,6 +15,7 @@ from microtome.view.page import Drawn, page, shared_scripts, stylesheet
 from microtome.view.tokens import plain
 
 ASSETS = Path(__file__).parent / "assets"
+LONGEST_PROMPT = 80  # characters of a title
 
 # In JSON a `<` can only stand within a text, where its escape means the same. So no text can end the
 # script element, open a comment in it, or be taken for markup.
@@ -79,7 +80,12 @@ def _plain(result: Any, kind: str) -> dict[str, Any]:
 
 
 def _title(graph: dict[str, Any]) -> str:
-    return f"{graph['prompt']} → {' or '.join(token.strip() for token in graph['target'])}"
+    """The prompt, its middle left out where it is long (the page shows every token), and the target."""
+    prompt = graph["prompt"]
+    if len(prompt) > LONGEST_PROMPT:
+        half = LONGEST_PROMPT // 2
+        prompt = f"{prompt[:half].rsplit(' ', 1)[0]} … {prompt[-half:].split(' ', 1)[-1]}"  # between words, if any
+    return f"{prompt} → {' or '.join(token.strip() for token in graph['target'])}"
 
 
 def _assembled(panels: Sequence[Drawn], *, title: str) -> str:

@@ -1,18 +1,23 @@
 """Where the nodes of a graph stand: tokens along x, layers up y, a small grid in each cell.
 
-A cell's nodes are packed into slots of one unit. A column is as wide as the square root of its fullest
-cell, a row as high as its fullest cell then needs, and empty rows are thin: 2,000 nodes, most of them late
-and on the last token, still fill the picture instead of piling up in one corner. Nothing here is random.
+A cell's nodes are packed into slots of one unit. A column is as wide as its fullest cell asks, a row as high
+as its fullest cell then needs, and a run of empty layers is folded into one thin band that says which they
+are: 2,000 nodes, most of them late and on the last token, fill the picture instead of piling up in one
+corner, and six do not get lost in it. Nothing here is random.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 GAP = 0.7  # between columns and between rows, in slots
-NARROWEST = 2.0  # slots of a column: each has a token to name below it
+NARROWEST = 1.5  # slots of a column: each has a token to name below it
+FLATNESS = 1.6  # a full cell is so many times wider than high: pages are wide, and layers many
 EMPTY = 0.15  # height of a row in which no node stands
+FOLDED = 0.6  # height of a run of such rows, folded
+FEWEST_FOLDED = 3  # rows of a run that is worth folding
 POOLED = -1  # the column of nodes that belong to no position
 
 
@@ -35,9 +40,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Band:
-    """One row or column: where it begins and how far it reaches, in slots."""
+    """One row or column, or a folded run of empty rows: where it begins and how far it reaches, in slots.
+
+    Attributes:
+        index: of the row or column; of a run, the first.
+        last: the last of a run; else the same as `index`.
+        start, extent: in slots.
+    """
 
     index: int
+    last: int
     start: float
     extent: float
 
@@ -86,17 +98,29 @@ def _columns_and_rows(places: Sequence[Place], n_rows: int, n_columns: int) -> t
     pooled = [POOLED] if any(node.column == POOLED for node in places) else []
     widths = dict.fromkeys([*pooled, *range(n_columns)], NARROWEST)
     for (_, column), count in filled.items():
-        widths[column] = max(widths[column], float(math.ceil(math.sqrt(count))))
+        across = math.ceil(math.sqrt(FLATNESS * count)) if count > 1 else 1
+        widths[column] = max(widths[column], float(across))
     heights = dict.fromkeys(range(n_rows), EMPTY)
     for (row, column), count in filled.items():
         heights[row] = max(heights[row], float(math.ceil(count / widths[column])))
-    return _bands(widths), _bands(heights)
+    columns = [(column, column, width) for column, width in widths.items()]
+    return _bands(columns), _bands(_folded(heights))
 
 
-def _bands(extents: dict[int, float]) -> list[Band]:
+def _folded(heights: dict[int, float]) -> Iterator[tuple[int, int, float]]:
+    """First row, last row and height of each band: long runs of empty rows become one."""
+    for empty, run in groupby(heights.items(), key=lambda row: row[1] == EMPTY):
+        rows = list(run)
+        if empty and len(rows) >= FEWEST_FOLDED:
+            yield rows[0][0], rows[-1][0], FOLDED
+        else:
+            yield from ((row, row, height) for row, height in rows)
+
+
+def _bands(extents: Iterable[tuple[int, int, float]]) -> list[Band]:
     bands, start = [], 0.0
-    for index, extent in extents.items():
-        bands.append(Band(index, round(start, 4), extent))
+    for index, last, extent in extents:
+        bands.append(Band(index, last, round(start, 4), extent))
         start += extent + GAP
     return bands
 

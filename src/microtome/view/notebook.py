@@ -22,20 +22,29 @@ def graph_html(graph: Data) -> str:
     fields, panel = Fields(graph, "graph"), graph_panel(graph)
     nodes = [node for node in panel["nodes"] if node["kind"] not in ("embedding", "position", "logit")]
     nodes.sort(key=lambda node: (-node["influence"], node["id"]))
-    rows = [
-        (
-            node["label"],
-            node["token"],
-            f"{node['value']:.4g}",
-            f"{node['attribution']:+.4g}",
-            f"{node['influence']:.2%}",
-            " ".join(token for token, _ in node["promotes"][:3]),
-        )
-        for node in nodes[:TOP]
-    ]
+    compared = ("counterfactual value",) if panel["compared"] else ()
+    head = ("node", "token", "value", *compared, "attribution", "influence", "promotes")
     counts = f"{len(panel['nodes']):,} nodes, {len(panel['edges']):,} edges"
-    head = ("node", "token", "value", "attribution", "influence", "promotes")
-    return _asked(fields) + table(f"{counts}; the most influential:", head, rows)
+    if not nodes:
+        return _asked(fields) + paragraph(f"{counts}; no unit is drawn")
+    rows = [_node(node, compared=panel["compared"]) for node in nodes[:TOP]]
+    return _asked(fields) + table(f"{counts}; the most influential:", head, rows, left=("node", "token", "promotes"))
+
+
+def _node(node: Data, *, compared: bool) -> tuple[str, ...]:
+    return (
+        node["label"],
+        node["token"],
+        f"{node['value']:.4g}",
+        *([_maybe(node["counterfactual_value"])] if compared else []),
+        f"{node['attribution']:+.4g}",
+        f"{node['influence']:.2%}",
+        " ".join(token for token, _ in node["promotes"][:3]),
+    )
+
+
+def _maybe(number: float | None) -> str:
+    return "—" if number is None else f"{number:.4g}"
 
 
 def _asked(fields: Fields) -> str:
@@ -84,7 +93,9 @@ def certificate_html(certificate: Data) -> str:
     ]
     failed = sum(row.row.get("passed") is False for row in checks)
     verdict = "every check passed" if failed == 0 else f"{failed} of {len(checks)} checks failed"
-    return table(f"{plain(fields.text('title'))}: {verdict}", ("check", "value", "tolerance", ""), rows)
+    return table(
+        f"{plain(fields.text('title'))}: {verdict}", ("check", "value", "tolerance", ""), rows, left=("check", "")
+    )
 
 
 def _figure(row: Fields, key: str) -> str:

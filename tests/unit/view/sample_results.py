@@ -65,7 +65,15 @@ def graph(
         "basis": "neurons",
         "nodes": nodes,
         "edges": _edges(nodes, n_edges, n_layers, rng),
-        "summary": {"n_candidates": 20000, "n_nodes": len(nodes), "explained": 0.8312, "differing_share": 0.4},
+        "summary": {
+            "candidates": 20000,
+            "units": 1024,
+            "drawn_nodes": len(nodes),
+            "drawn_edges": n_edges,
+            "direct_share_of_target": 0.8312,
+            "largest_imbalance": 2.7e-7,
+            "differing_share": 0.4,
+        },
         "card": copy.deepcopy(CARD),
     }
 

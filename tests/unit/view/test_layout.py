@@ -63,10 +63,10 @@ def test_the_picture_of_2000_nodes_is_small_enough_to_see(places):
 
 
 def test_worked_out_by_hand():
-    """Five nodes in one cell of two columns' width 3: two lines, the largest first; the other row is thin."""
+    """Five nodes in one cell, three across: two lines, the largest first; the other row is thin."""
     cell = [Place(1, 0, float(order), name) for order, name in [(1, "a"), (5, "b"), (4, "c"), (3, "d"), (2, "e")]]
     layout = place(cell, n_rows=2, n_columns=2)
-    assert [(band.start, band.extent) for band in layout.columns] == [(0.0, 3), (3.7, 2.0)]
+    assert [(band.start, band.extent) for band in layout.columns] == [(0.0, 3), (3.7, 1.5)]
     assert [(band.start, band.extent) for band in layout.rows] == [(0.0, 0.15), (0.85, 2)]
     assert {node.id: (spot.dx, spot.dy) for node, spot in zip(cell, layout.spots, strict=True)} == {
         "b": (-1, 0.5),
@@ -76,3 +76,24 @@ def test_worked_out_by_hand():
         "a": (0.5, -0.5),
     }
     assert {(spot.x, spot.y) for spot in layout.spots} == {(1.5, 1.85)}
+
+
+def test_a_run_of_empty_layers_is_folded_and_a_short_one_is_not():
+    few = [Place(row, 0, 1.0, f"n{row}") for row in (0, 3, 9, 20)]
+    layout = place(few, n_rows=21, n_columns=1)
+    assert [(band.index, band.last) for band in layout.rows] == [
+        (0, 0), (1, 1), (2, 2), (3, 3), (4, 8), (9, 9), (10, 19), (20, 20),
+    ]  # fmt: skip
+    assert layout.height < 12
+    rows = {band.index: band for band in layout.rows}
+    for node, spot in zip(few, layout.spots, strict=True):
+        assert spot.y == pytest.approx(rows[node.row].start + 0.5)
+
+
+def test_a_column_is_as_wide_as_the_nodes_it_holds_ask():
+    crowd = [Place(1, 0, float(number), f"n{number}") for number in range(50)]
+    layout = place([*crowd, Place(1, 1, 0.0, "alone")], n_rows=3, n_columns=3)
+    crowded, alone, empty = (band.extent for band in layout.columns)
+    assert crowded > 5 * alone
+    assert alone == empty == 1.5
+    assert layout.rows[1].extent < crowded

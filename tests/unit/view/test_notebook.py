@@ -44,9 +44,26 @@ def test_a_graph_shows_its_most_influential_nodes():
     units = [node for node in graph["nodes"] if node["kind"] in ("unit", "bias", "error")]
     first = max(units, key=lambda node: node["influence"])
     assert page.rows[1][0] == first["label"]
-    assert page.rows[1][3] == f"{first['attribution']:+.4g}"
+    assert page.rows[0][2:5] == ["value", "counterfactual value", "attribution"]
+    assert page.rows[1][2:5] == [
+        f"{first['value']:.4g}",
+        f"{first['counterfactual_value']:.4g}",
+        f"{first['attribution']:+.4g}",
+    ]
     assert len(page.rows) == 1 + 12
     assert "␣Paris − ␣Berlin: +4.214, counterfactual -3.905" in page.text
+
+
+def test_without_a_counterfactual_there_is_no_column_for_it():
+    page = Page(graph_html(samples.graph(other=None)))
+    assert page.rows[0][2:4] == ["value", "attribution"]
+
+
+def test_a_graph_without_units_says_so():
+    graph = samples.graph(n_units=0, n_edges=0)
+    page = Page(graph_html(graph))
+    assert page.rows == []
+    assert "no unit is drawn" in page.text
 
 
 def test_a_proof_shows_both_curves_and_every_null():

@@ -172,6 +172,14 @@ def test_an_advantage_is_positive_where_lower_is_better_and_the_value_is_lower(p
     assert shown["advantage"] == pytest.approx(-nulls[0]["effect"], rel=1e-6)
 
 
+def test_the_curves_say_what_stood_in_for_the_units(proof):
+    assert "its values on the counterfactual" in proof_panel(proof)["curves"][0]["says"]
+    proof["card"] = proof["card"] | {"data": {"counterfactual_ids": None}}
+    panel = proof_panel(proof)
+    assert panel["neutral"] is True
+    assert all("its means over neutral prompts" in curve["says"] for curve in panel["curves"])
+
+
 def headline(proof):
     return question_panel(samples.graph(), proof)["verdict"]
 

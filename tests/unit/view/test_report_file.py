@@ -102,6 +102,17 @@ def test_nothing_in_the_page_names_a_place_outside(written):
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|@import|url\(", code)
 
 
+def test_a_long_prompt_is_cut_in_the_title_and_whole_among_the_tokens(tmp_path):
+    graph = samples.graph(samples.LONG, samples.LONG_OTHER)
+    page = Elements(report(graph, None, tmp_path / "r.html").read_text(encoding="utf-8"))
+    title = page.all("title")[0][1]
+    assert title.startswith("When Mary and John")
+    assert title.endswith("gave a drink to → Paris")
+    assert len(title) < 100 < len(graph["prompt"])
+    chips = json.loads(page.all("script")[0][1])["panels"][0]["data"]["prompt"]
+    assert len(chips) == len(samples.LONG)
+
+
 def test_the_same_results_give_the_same_bytes(tmp_path):
     one = report(samples.graph(), samples.proof(), tmp_path / "1.html").read_bytes()
     two = report(samples.graph(), samples.proof(), tmp_path / "2.html").read_bytes()

@@ -37,7 +37,7 @@ function definitions(rows, attributes = {}) {
   return make(
     "dl",
     attributes,
-    shown.flatMap(([term, description]) => [make("dt", {}, term), make("dd", {}, description)]),
+    shown.flatMap(([term, description]) => [make("dt", explained(term), term), make("dd", {}, description)]),
   );
 }
 
@@ -48,7 +48,7 @@ function table(head, rows, attributes = {}) {
     make(
       "table",
       attributes,
-      make("thead", {}, make("tr", {}, head.map((cell) => make("th", { scope: "col" }, cell)))),
+      make("thead", {}, make("tr", {}, head.map((cell) => make("th", { scope: "col", ...explained(cell) }, cell)))),
       make("tbody", {}, rows.map((row) => make("tr", {}, row.map((cell) => make("td", {}, cell))))),
     ),
   );

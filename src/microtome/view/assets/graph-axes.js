@@ -1,6 +1,7 @@
 // The axes of the graph: tokens along x, layers up y. They stay in place while the picture moves.
 
 const TOKEN_FONT = 12.5;
+const TOKEN_SPACE = 7; // pixels between two tokens
 const LAYER_FONT = 11;
 const LONGEST_TOKEN = 16;
 
@@ -16,11 +17,16 @@ function frameFor(pen, graph, camera, palette, size) {
   return { flat, ...size };
 }
 
+/** Whether the tokens can stand upright: none runs into the next. */
 function labelsFit(pen, graph, camera, palette) {
   pen.font = `${TOKEN_FONT}px ${palette.font}`;
+  let free = 0;
   return graph.columns.every((column) => {
-    const room = camera.atX(column.start + column.extent + 0.5) - camera.atX(column.start - 0.5);
-    return pen.measureText(clipped(column.label)).width < room;
+    const middle = camera.atX(column.start + column.extent / 2);
+    const half = pen.measureText(clipped(column.label)).width / 2;
+    const fits = middle - half > free;
+    free = middle + half + TOKEN_SPACE;
+    return fits;
   });
 }
 
@@ -44,11 +50,13 @@ function paintGrid(pen, graph, camera, palette) {
   for (const row of graph.rows) {
     const y = Math.round(camera.atY(row.start + row.extent / 2)) + 0.5;
     if (y < top || y > bottom) continue;
+    pen.setLineDash(row.folded ? [3, 5] : []); // here layers without a node are left out
     pen.beginPath();
     pen.moveTo(left, y);
     pen.lineTo(right, y);
     pen.stroke();
   }
+  pen.setLineDash([]);
 }
 
 function paintLabels(pen, graph, camera, palette, frame) {

@@ -28,7 +28,7 @@ function graphControls(graph, store, picture) {
     }),
     threshold({
       name: "edges",
-      label: "Hide weak edges",
+      label: "Hide edges of little influence",
       count: graph.edgeOrder.length,
       kept: () => store.get().keptEdges,
       set: (kept) => store.set({ keptEdges: kept }),
@@ -83,9 +83,8 @@ function edgeWords(graph, { keptNodes, keptEdges }) {
   const head = `${shown.length.toLocaleString("en")} of ${counted(graph.edges.length, "edge")} shown`;
   if (keptEdges === 0) return `${head}: none`;
   if (shown.length === graph.edges.length) return `${head}: all`;
-  const least = short(Math.abs(graph.edgeOrder[keptEdges - 1].weight), 3);
-  const part = shown.reduce((sum, edge) => sum + Math.abs(edge.weight), 0);
-  return `${head}: |weight| ≥ ${least}, ${percent(part / graph.totalWeight)} of all |weight|`;
+  const part = shown.reduce((sum, edge) => sum + edge.influence, 0);
+  return `${head}: ${percent(part / graph.totalInfluence)} of what edges carry`;
 }
 
 function search(graph, store) {

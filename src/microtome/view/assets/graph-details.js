@@ -2,6 +2,7 @@
 
 const FIRST = 10; // inputs and outputs listed before "show all"
 const MOST_HEADS = 4;
+const NO_UNIT = "No unit is drawn: the units chosen carry too little of the target to pass the pruning. Trace with more.";
 
 function graphDetails(graph, store) {
   const host = make("aside", { class: "details", "aria-live": "polite", "aria-label": "The pinned node" });
@@ -20,16 +21,14 @@ function graphDetails(graph, store) {
 
 function overview(graph, store) {
   const strongest = graph.nodeOrder.slice(0, FIRST);
+  const row = (node) =>
+    make("li", {}, percentBar(node.influence, graph.largest.influence, node.attribution), nodeButton(node, store), percent(node.influence));
   return [
     make("h3", {}, "Overview"),
     make("p", { class: "hint" }, "Point at a node to see it, click to pin it here, shift-click to put it into a group."),
     definitions(graph.summary.map(([name, text]) => [name, text])),
     make("h4", {}, "Most influential nodes"),
-    make(
-      "ol",
-      { class: "links" },
-      strongest.map((node) => make("li", {}, percentBar(node.influence, graph.largest.influence, node.attribution), nodeButton(node, store), percent(node.influence))),
-    ),
+    strongest.length > 0 ? make("ol", { class: "links" }, strongest.map(row)) : make("p", { class: "note" }, NO_UNIT),
   ];
 }
 
@@ -57,7 +56,7 @@ function numbers(graph, node) {
       ["value on the counterfactual", graph.compared ? figure(node.counterfactual_value) : null],
       ["attribution to the target", figure(node.attribution, { signed: true })],
       ["influence", make("data", { value: String(node.influence) }, percent(node.influence))],
-      ["remainder (not from chosen nodes)", figure(node.remainder, { signed: true })],
+      ["remainder", figure(node.remainder, { signed: true })],
       ["nonlinear term", node.nonlinear === null ? null : figure(node.nonlinear, { signed: true })],
     ],
     { class: "numbers" },
@@ -70,12 +69,12 @@ function vocabulary(node) {
     make(
       "div",
       { class: name },
-      make("h4", {}, title),
+      make("h4", {}, make("span", explained(title), title)),
       make("ul", {}, pairs.map(([token, weight]) => make("li", {}, tokenText(token), " ", figure(weight, { signed: true, digits: 3 })))),
     );
   return make(
     "div",
-    { class: "vocabulary", title: "what the node writes, read off in the vocabulary: change of each token's logit" },
+    { class: "vocabulary" },
     column("Promotes", node.promotes, "promotes"),
     column("Suppresses", node.suppresses, "suppresses"),
   );
@@ -119,9 +118,9 @@ function carriers(edge) {
   ]);
   const more = edge.heads.length - MOST_HEADS;
   return [
-    ...(heads.length > 0 ? ["heads ", ...heads] : []),
+    ...(heads.length > 0 ? [make("span", explained("heads"), "heads"), " ", ...heads] : []),
     more > 0 ? `and ${more} more ` : null,
-    !edge.residual ? null : make("span", { class: "stream" }, "stream ", figure(edge.residual, { signed: true, digits: 2 })),
+    !edge.residual ? null : make("span", { class: "stream" }, make("span", explained("stream"), "stream"), " ", figure(edge.residual, { signed: true, digits: 2 })),
   ];
 }
 

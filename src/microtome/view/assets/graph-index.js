@@ -1,4 +1,4 @@
-// The graph as the page uses it: neighbours of each node, and ranks by influence and by weight.
+// The graph as the page uses it: neighbours of each node by weight, and ranks of nodes and edges by influence.
 
 const ANCHORS = new Set(["embedding", "position", "logit"]);
 
@@ -8,11 +8,12 @@ function indexGraph(data) {
   const edges = data.edges.map(([source, target, weight, residual, heads], index) => ({
     index, weight, residual, heads, source: nodes[source], target: nodes[target],
   }));
-  const edgeOrder = [...edges].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
-  for (const edge of edgeOrder) {
+  for (const edge of [...edges].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))) {
     edge.target.inputs.push(edge);
     edge.source.outputs.push(edge);
   }
+  for (const node of nodes) shareInfluence(node);
+  const edgeOrder = [...edges].sort((a, b) => b.influence - a.influence);
   const anchors = nodes.filter((node) => ANCHORS.has(node.kind));
   const nodeOrder = nodes
     .filter((node) => !ANCHORS.has(node.kind))
@@ -26,14 +27,23 @@ function indexGraph(data) {
     nodeOrder,
     edgeOrder,
     nodeShare: runningShare(nodeOrder.map((node) => node.influence)),
-    totalWeight: Math.max(1e-12, edgeOrder.reduce((sum, edge) => sum + Math.abs(edge.weight), 0)),
+    edgeShare: runningShare(edgeOrder.map((edge) => edge.influence)),
+    totalInfluence: Math.max(1e-12, edgeOrder.reduce((sum, edge) => sum + edge.influence, 0)),
     byId: new Map(nodes.map((node) => [node.id, node])),
     largest: {
       influence: Math.max(1e-12, ...nodeOrder.slice(0, 1).map((node) => node.influence)),
       attribution: nodes.reduce((most, node) => Math.max(most, Math.abs(node.attribution)), 1e-12),
-      weight: Math.max(1e-12, ...edgeOrder.slice(0, 1).map((edge) => Math.abs(edge.weight))),
+      edge: Math.max(1e-12, ...edgeOrder.slice(0, 1).map((edge) => edge.influence)),
     },
   };
+}
+
+/** A node's influence goes to its edges by their shares of all it is given, what is not drawn counted in. A bare
+ *  weight would not do: units differ in scale, and what a unit of little influence is given matters little. */
+function shareInfluence(node) {
+  const undrawn = Math.abs(node.remainder) + Math.abs(node.nonlinear ?? 0);
+  const given = node.inputs.reduce((sum, edge) => sum + Math.abs(edge.weight), undrawn);
+  for (const edge of node.inputs) edge.influence = given > 0 ? (Math.max(0, node.influence) * Math.abs(edge.weight)) / given : 0;
 }
 
 /** share[k] is what the first k hold of the whole. */

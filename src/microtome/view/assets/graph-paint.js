@@ -2,6 +2,7 @@
 // step of a slider would restyle them all; here they are strokes, painted anew in one frame.
 
 const TURN = 2 * Math.PI;
+const MOST_NEIGHBOURS = 25; // edges painted on either side of a node that is asked about; the list beside has all
 const COLOURS = ["supports", "opposes", "ink", "faint", "line", "band", "ground", "accent"];
 const GROUP_COLOURS = ["group-1", "group-2", "group-3", "group-4", "group-5", "group-6"];
 
@@ -61,14 +62,13 @@ function paintNode(pen, node, { graph, camera, palette, slot }, alpha) {
   pen.stroke();
 }
 
-/** `faintest` is the opacity of the weakest edge, `largest` the weight that counts as full. */
-function paintEdge(pen, edge, { camera, palette }, { faintest, largest, alpha = 1 }) {
+/** `strength` is from 0 to 1, `faintest` the opacity at 0. */
+function paintEdge(pen, edge, { camera, palette }, { strength, faintest, alpha = 1 }) {
   const from = camera.place(edge.source);
   const to = camera.place(edge.target);
-  const strength = Math.sqrt(Math.abs(edge.weight) / largest);
   const bend = (to.y - from.y) * 0.45;
   pen.globalAlpha = alpha * (faintest + (0.85 - faintest) * strength);
-  pen.lineWidth = 0.5 + 3 * strength;
+  pen.lineWidth = 0.8 + 3 * strength;
   pen.strokeStyle = signColour(palette, edge.weight);
   pen.beginPath();
   pen.moveTo(from.x, from.y);
@@ -79,21 +79,30 @@ function paintEdge(pen, edge, { camera, palette }, { faintest, largest, alpha = 
 /** Everything but what the pointer is on. */
 function paintGraph(pen, scene, shown, { pinned, groups }) {
   const near = pinned === null ? null : neighbourhood(pinned, shown);
-  const style = { faintest: Math.min(0.35, 6 / Math.sqrt(shown.edges.length + 1)), largest: scene.graph.largest.weight };
+  const faintest = Math.min(0.5, 6 / Math.sqrt(shown.edges.length + 1));
   for (let at = shown.edges.length - 1; at >= 0; at--) {
     const edge = shown.edges[at]; // strongest last, on top
-    if (near === null) paintEdge(pen, edge, scene, style);
-    else if (!near.edges.has(edge)) paintEdge(pen, edge, scene, { ...style, alpha: 0.15 });
+    const strength = Math.sqrt(edge.influence / scene.graph.largest.edge);
+    if (near === null) paintEdge(pen, edge, scene, { strength, faintest });
+    else if (!near.edges.has(edge)) paintEdge(pen, edge, scene, { strength, faintest, alpha: 0.15 });
   }
   for (const node of shown.nodes) if (near !== null && !near.nodes.has(node)) paintNode(pen, node, scene, 0.4);
   if (near !== null) paintNeighbourhood(pen, scene, near);
-  else for (const node of shown.nodes) paintNode(pen, node, scene, 1);
+  else paintByLinks(pen, scene, shown);
   groups.forEach((group, at) => {
     for (const node of group.nodes) {
       if (shown.nodes.has(node)) paintRim(pen, node, scene, scene.palette[GROUP_COLOURS[at % GROUP_COLOURS.length]]);
     }
   });
   pen.globalAlpha = 1;
+}
+
+/** Nodes that no shown edge touches stand back, so that the eye follows those that one does. */
+function paintByLinks(pen, scene, { nodes, edges }) {
+  const linked = new Set(edges.flatMap((edge) => [edge.source, edge.target]));
+  const back = (node) => edges.length > 0 && !linked.has(node) && !ANCHORS.has(node.kind);
+  for (const node of nodes) if (back(node)) paintNode(pen, node, scene, 0.4);
+  for (const node of nodes) if (!back(node)) paintNode(pen, node, scene, 1);
 }
 
 function paintRim(pen, node, { graph, camera, slot }, colour) {
@@ -105,19 +114,18 @@ function paintRim(pen, node, { graph, camera, slot }, colour) {
   pen.stroke();
 }
 
-/** A node with all its edges to nodes in the picture, those below the threshold too: it was asked about. */
+/** A node with its strongest edges to nodes in the picture, those below the threshold too: it was asked about. */
 function neighbourhood(node, shown) {
-  const edges = [...node.inputs, ...node.outputs].filter(
-    (edge) => shown.nodes.has(edge.source) && shown.nodes.has(edge.target),
-  );
+  const among = (edges) => edges.filter((edge) => shown.nodes.has(edge.source) && shown.nodes.has(edge.target));
+  const edges = [node.inputs, node.outputs].flatMap((side) => among(side).slice(0, MOST_NEIGHBOURS));
   edges.sort((a, b) => Math.abs(a.weight) - Math.abs(b.weight));
   return { edges: new Set(edges), nodes: new Set([node, ...edges.flatMap((e) => [e.source, e.target])]) };
 }
 
-/** Strengths within a neighbourhood are relative to its own largest: it is looked at by itself. */
+/** Strengths within a neighbourhood are weights relative to its own largest: it is looked at by itself. */
 function paintNeighbourhood(pen, scene, { edges, nodes }) {
   const largest = [...edges].reduce((most, edge) => Math.max(most, Math.abs(edge.weight)), 1e-12);
-  for (const edge of edges) paintEdge(pen, edge, scene, { faintest: 0.35, largest });
+  for (const edge of edges) paintEdge(pen, edge, scene, { strength: Math.sqrt(Math.abs(edge.weight) / largest), faintest: 0.35 });
   for (const node of nodes) paintNode(pen, node, scene, 1);
 }
 

@@ -1,12 +1,14 @@
 // The graph with its controls, details and groups.
 
-const EDGES_AT_FIRST = 300;
+const MOST_EDGES_AT_FIRST = 80;
+const SHARE_AT_FIRST = 0.8; // of the influence that edges carry: a small graph needs fewer
+const PIXELS_A_SLOT = 26; // as much height as a picture can use; a small graph gets no more
 
 panel("graph", (host, data) => {
   const graph = indexGraph(data);
   const store = makeStore({
     keptNodes: graph.nodeOrder.length,
-    keptEdges: Math.min(graph.edgeOrder.length, EDGES_AT_FIRST),
+    keptEdges: edgesAtFirst(graph),
     pinned: null,
     hovered: null,
     matches: [],
@@ -15,25 +17,33 @@ panel("graph", (host, data) => {
   });
   const main = make("div", { class: "canvas" });
   const picture = graphPicture(main, graph, store);
-  main.append(graphLegend());
+  main.append(graphLegend(graph));
+  const split = make("div", { class: "split" }, main, graphDetails(graph, store));
+  split.style.setProperty("--need", `${Math.ceil(graph.height * PIXELS_A_SLOT)}px`);
   host.append(
     graphControls(graph, store, picture),
-    make("div", { class: "split" }, main, graphDetails(graph, store)),
+    split,
     graphGroups(graph, store),
   );
 });
 
-function graphLegend() {
+/** The edges that carry most of the influence, as far as an eye can follow them. */
+function edgesAtFirst({ edgeShare }) {
+  return Math.min(edgeShare.findIndex((share) => share >= SHARE_AT_FIRST), MOST_EDGES_AT_FIRST);
+}
+
+function graphLegend({ nodes }) {
+  const kinds = new Set(nodes.map((node) => node.kind));
   const shapes = [
     ["unit", "unit"], ["embedding", "token"], ["logit", "logit"], ["head", "head"], ["error", "error"], ["bias", "bias"],
-  ];
+  ].filter(([kind]) => kinds.has(kind));
   const item = ([kind, name]) => make("li", {}, makeSvg("svg", { width: 16, height: 16, viewBox: "-8 -8 16 16", class: "shape" }, shapeOf(kind)), name);
   return make(
     "ul",
     { class: "legend" },
     make("li", { class: "supports" }, make("span", { class: "swatch supports" }), "supports the target"),
     make("li", { class: "opposes" }, make("span", { class: "swatch opposes" }), "works against it"),
-    make("li", {}, "stronger colour: larger attribution; larger: more influence"),
+    make("li", {}, "stronger colour: larger attribution; larger or thicker: more influence; fainter: no edge of it is shown"),
     shapes.map(item),
     make("li", { class: "note" }, "drag to move, ctrl + wheel to zoom"),
   );

@@ -136,8 +136,13 @@ def _column(band: Band, tokens: list[str]) -> dict[str, Any]:
 
 def _row(band: Band, n_layers: int) -> dict[str, Any]:
     named = {0: "embed", n_layers + 1: "logits"}
-    label = named.get(band.index, str(band.index - 1))
-    return {"label": label, "start": band.start, "extent": band.extent}
+    ends = dict.fromkeys(named.get(row, str(row - 1)) for row in (band.index, band.last))
+    return {
+        "label": "–".join(ends),
+        "folded": band.last > band.index,
+        "start": band.start,
+        "extent": band.extent,
+    }
 
 
 PANELS.add(

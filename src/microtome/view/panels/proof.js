@@ -1,15 +1,19 @@
 // The proof: two curves side by side, areas and the numbers behind them.
 
+const SHARES =
+  "f = 1: as with the whole model; f = 0: as with every unit replaced. Above 1, what was replaced worked against the target; " +
+  "below 0, the target stands lower than with every unit replaced.";
+
 panel("proof", (host, data) => {
   host.append(
-    make("p", { class: "lead" }, data.words),
     make("div", { class: "plots" }, data.curves.map(curveFigure)),
+    make("p", { class: "note" }, SHARES),
     make(
       "div",
       { class: "facts" },
       definitions([
         ["prompts", data.n.toLocaleString("en")],
-        ["units that differ between prompt and counterfactual", data.n_differing.toLocaleString("en")],
+        [data.neutral ? "units that differ from their neutral means" : "units that differ between prompt and counterfactual", data.n_differing.toLocaleString("en")],
         ["their share of all units", data.differing_share === null ? null : percent(data.differing_share)],
       ]),
       areas(data.areas),
@@ -23,7 +27,7 @@ function curveFigure(curve) {
     "figure",
     { class: "curve-figure", "data-curve": curve.name },
     make("figcaption", {}, make("strong", {}, curve.title), make("span", {}, curve.says)),
-    curvePlot(curve, "f, share of the target's change (0 to 1)"),
+    curvePlot(curve, "f, share of the target's change"),
     curveLegend(curve),
   );
 }

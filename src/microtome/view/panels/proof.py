@@ -16,14 +16,17 @@ CURVES = (
     (
         "faithfulness",
         "Faithfulness: only the circuit is left",
-        "Everything outside the circuit set to its counterfactual value. Higher is better.",
+        "Everything outside the circuit set to {}. Higher is better.",
     ),
     (
         "completeness",
         "Completeness: the circuit is taken away",
-        "The circuit itself set to its counterfactual values. What is left; lower is better.",
+        "The circuit itself set to {}. What is left; lower is better.",
     ),
 )
+
+COUNTERFACTUAL = "its values on the counterfactual"
+NEUTRAL = "its means over neutral prompts"  # what units are compared with where no counterfactual was given
 
 
 def proof_panel(proof: Data) -> Data:
@@ -33,10 +36,12 @@ def proof_panel(proof: Data) -> Data:
         FormatError: the curves do not match the sizes, a null has no draws, a number is not finite.
     """
     fields = Fields(proof, "proof")
-    sizes = _sizes(fields)
+    sizes, neutral = _sizes(fields), _is_neutral(fields)
+    baseline = NEUTRAL if neutral else COUNTERFACTUAL
     return {
         "sizes": sizes,
-        "curves": [_curve(fields, sizes, *curve) for curve in CURVES],
+        "neutral": neutral,
+        "curves": [_curve(fields, sizes, name, title, says.format(baseline)) for name, title, says in CURVES],
         "areas": rows_of(fields.part("areas")),
         "holds": fields.part("verdict").flag("holds"),
         "words": plain(fields.part("verdict").text("words")),
@@ -45,6 +50,12 @@ def proof_panel(proof: Data) -> Data:
         "n_differing": fields.whole("n_differing"),
         "differing_share": fields.maybe(Fields.number, "differing_share"),
     }
+
+
+def _is_neutral(fields: Fields) -> bool:
+    """Whether the one prompt had no counterfactual; the prompts of a task always have one."""
+    data = fields.part("card").part("data").row
+    return "counterfactual_ids" in data and data["counterfactual_ids"] is None
 
 
 def _sizes(fields: Fields) -> list[int]:

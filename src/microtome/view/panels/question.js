@@ -1,5 +1,7 @@
 // The head of the page: the verdict first, then what was asked.
 
+const NO_COUNTERFACTUAL = "none: units are compared with their means over neutral prompts";
+
 panel("question", (host, data) => {
   host.append(
     verdictBox(data.verdict),
@@ -7,7 +9,7 @@ panel("question", (host, data) => {
       "div",
       { class: "asked" },
       tokenRow("Prompt", data.prompt, data.counterfactual === null ? "" : "differs", data.target_position),
-      data.counterfactual === null ? null : tokenRow("Counterfactual", data.counterfactual, "differs", null),
+      comparedWith(data.counterfactual),
       make("div", { class: "row" }, make("h3", {}, "Target"), make("div", {}, targetInWords(data))),
     ),
   );
@@ -35,6 +37,11 @@ function verdictBox({ tested, holds, words, level, nulls }) {
       nulls.length > 0 ? make("ul", {}, nulls.map((one) => make("li", { class: one.beaten ? "beaten" : "lost" }, one.words))) : null,
     ),
   );
+}
+
+function comparedWith(counterfactual) {
+  if (counterfactual !== null) return tokenRow("Counterfactual", counterfactual, "differs", null);
+  return make("div", { class: "row" }, make("h3", {}, "Counterfactual"), make("p", { class: "metric" }, NO_COUNTERFACTUAL));
 }
 
 function tokenRow(title, chips, differs, target) {
