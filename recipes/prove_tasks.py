@@ -192,7 +192,7 @@ def draw(full: dict[str, mt.Proof], path: Path) -> None:
         axis.set_xscale("log")
     for axis in axes.flat[len(full) :]:
         axis.set_axis_off()
-    axes.flat[0].legend(loc="upper left", fontsize="small")
+    axes.flat[-1].legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
     figure.supxlabel("units in the circuit")
     figure.supylabel("share of the logit difference kept")
     path.parent.mkdir(parents=True, exist_ok=True)
