@@ -15,7 +15,7 @@ from microtome.circuit.target import Target
 from microtome.circuit.trace import trace
 from microtome.circuit.traced import TraceConfig
 from microtome.circuit.weighing import ProofConfig
-from microtome.core.errors import SiteNotFound, UnknownName, WrongUse
+from microtome.core.errors import FormatError, SiteNotFound, UnknownName, WrongUse
 from microtome.data.task import Row, Task
 from microtome.model import edits
 from microtome.model.frozen import freeze
@@ -71,6 +71,9 @@ def test_a_proof_tests_the_ranking_that_the_graph_carries(model):
     turned = replace(graph, ranking=tuple((*row[:3], 1 / (i + 1)) for i, row in enumerate(graph.ranking[::-1])))
     ours, theirs = (prove(model, one, sizes=(30,), draws=1, config=config) for one in (graph, turned))
     assert ours.faithfulness[0].value != theirs.faithfulness[0].value
+    strange = replace(graph, ranking=((99, 3, 0, 1.0), *graph.ranking))
+    with pytest.raises(FormatError, match="a ranking with units outside"):
+        prove(model, strange, sizes=(30,), draws=1, config=config)
 
 
 def test_what_a_proof_offers_as_evidence_has_its_nulls(model):

@@ -143,28 +143,22 @@ def between_units(operator: LinearOperator, readers: Placed, sources: Placed) ->
 def carried_up(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
     """What each source wrote, carried up to the readers."""
     met, reading = readers.vectors.new_zeros(len(readers), len(sources)), _by_place(readers)
-    carrying = (sources.positions >= operator.start).nonzero()[:, 0]
-    n_positions = operator.frozen.n_positions - operator.start
-    for part in track(list(sources.take(carrying).chunks(n_positions, upwards=True)), "edges"):
-        columns = carrying[part]
-        met[:, columns] = _arriving(operator, Separately(sources.take(columns)), readers, reading)
+    for part in track(operator.parts(sources, upwards=True), "edges"):
+        met[:, part] = _arriving(operator, Separately(sources.take(part)), readers, reading)
     return met
 
 
 def carried_down(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
     """Each read vector, carried down to the sources: the transpose."""
     met, writing = readers.vectors.new_zeros(len(readers), len(sources)), _by_place(sources)
-    carrying = (readers.positions >= operator.start).nonzero()[:, 0]
-    n_positions = operator.frozen.n_positions - operator.start
-    for part in track(list(readers.take(carrying).chunks(n_positions, upwards=False)), "edges"):
-        rows = carrying[part]
-        block = met.new_zeros(len(rows), len(sources))
-        for moment in operator.down(readers.take(rows)):
+    for part in track(operator.parts(readers, upwards=False), "edges"):
+        block = met.new_zeros(len(part), len(sources))
+        for moment in operator.down(readers.take(part)):
             for position, columns in writing.get(moment.layer, ()) if moment.place == "mlp" else ():
-                if operator.start <= position < operator.start + moment.x.shape[1]:
-                    arrived = moment.x[:, position - operator.start] @ sources.vectors[columns].T
+                if moment.start <= position < moment.start + moment.x.shape[1]:
+                    arrived = moment.x[:, position - moment.start] @ sources.vectors[columns].T
                     block[: moment.alive, columns] = arrived
-        met[rows] = block
+        met[part] = block
     return met
 
 
@@ -214,7 +208,7 @@ def _own_terms(
     n, n_layers = len(chosen), len(frozen.layers)
     value, constant = _own(frozen, flow, target, chosen, basis)
     terms = readers.vectors.new_zeros(n + 1, columns)
-    terms[torch.arange(n + 1), columns - (n_layers + 3) + readers.layers] = constant
+    terms[torch.arange(n + 1, device=terms.device), columns - (n_layers + 3) + readers.layers] = constant
     read = torch.stack([*flow.streams, flow.final])[readers.layers, readers.positions]
     terms[:, -1] = value - constant - (precise(read) * precise(readers.vectors)).sum(1)
     return EdgeMatrix(terms, frozen.n_positions, 0 if flow.places is None else frozen.n_positions, value)
@@ -240,19 +234,19 @@ def _own(
     return value, constant
 
 
-Reading = dict[int, list[tuple[int, Int[Tensor, "_"]]]]
+ByPlace = dict[int, list[tuple[int, Int[Tensor, "_"]]]]
 
 
-def _by_place(readers: Placed) -> Reading:
-    """Which rows read at each layer, position by position."""
-    found: Reading = {}
-    for layer, position in torch.stack([readers.layers, readers.positions], 1).unique(dim=0).tolist():
-        here = (readers.layers == layer) & (readers.positions == position)
+def _by_place(placed: Placed) -> ByPlace:
+    """Which vectors stand at each layer, position by position."""
+    found: ByPlace = {}
+    for layer, position in torch.stack([placed.layers, placed.positions], 1).unique(dim=0).tolist():
+        here = (placed.layers == layer) & (placed.positions == position)
         found.setdefault(layer, []).append((position, here.nonzero()[:, 0]))
     return found
 
 
-def _arriving(operator: LinearOperator, writer: Writer, readers: Placed, reading: Reading) -> Float[Tensor, "t n"]:
+def _arriving(operator: LinearOperator, writer: Writer, readers: Placed, reading: ByPlace) -> Float[Tensor, "t n"]:
     """What of each stream that is carried up arrives at each reader."""
     met = readers.vectors.new_zeros(len(readers), writer.n)
     for moment in operator.up(writer):

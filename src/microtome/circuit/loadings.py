@@ -29,7 +29,7 @@ def head_loadings(
     found = sources.vectors.new_zeros(len(sources), len(layers), layers[0].layer.sizes.h)
     used, edge_reader = reader_of.unique(return_inverse=True)
     some = readers.take(used)
-    for part in some.chunks(operator.frozen.n_positions, upwards=False):
+    for part in operator.parts(some, upwards=False):
         column = torch.full_like(used, len(used))
         column[part] = torch.arange(len(part), device=used.device)
         columns = column[edge_reader]

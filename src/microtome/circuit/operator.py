@@ -44,17 +44,6 @@ class Placed:
         """Some of them."""
         return Placed(self.layers[which], self.positions[which], self.vectors[which])
 
-    def chunks(self, n_positions: int, *, upwards: bool) -> Iterator[Int[Tensor, "k"]]:
-        """Indices of vectors to carry together.
-
-        Those of near positions go together: a vector on its way up needs only positions from its own on,
-        one on its way down only those up to it. Within a chunk those that set out first come first, so that
-        the ones under way are always a prefix.
-        """
-        size = max(1, NUMBERS_AT_ONCE // (n_positions * self.vectors.shape[1]))
-        for part in self.positions.argsort(stable=True).split(size):
-            yield part[self.layers[part].argsort(descending=not upwards, stable=True)]
-
 
 @runtime_checkable
 class Writer(Protocol):
@@ -128,6 +117,19 @@ class LinearOperator:
 
     def __init__(self, frozen: Frozen, start: int = 0):
         self.frozen, self.start = frozen, start
+
+    def parts(self, placed: Placed, *, upwards: bool) -> list[Int[Tensor, "k"]]:
+        """Indices of vectors to carry together, of those that stand where anything flows.
+
+        Those of near positions go together: a vector on its way up needs only positions from its own on,
+        one on its way down only those up to it. Within a part those that set out first come first, so that
+        the ones under way are always a prefix.
+        """
+        flowing = (placed.positions >= self.start).nonzero()[:, 0]
+        by_position = flowing[placed.positions[flowing].argsort(stable=True)]
+        size = max(1, NUMBERS_AT_ONCE // ((self.frozen.n_positions - self.start) * placed.vectors.shape[1]))
+        parts = by_position.split(size)
+        return [part[placed.layers[part].argsort(descending=not upwards, stable=True)] for part in parts if len(part)]
 
     def up(self, writer: Writer) -> Iterator[Moment]:
         """Carries what is written up to the final stream, stopping wherever an MLP reads, and at the end."""

@@ -19,7 +19,7 @@ from microtome.circuit.question import Question, ask
 from microtome.circuit.target import Target, resolve
 from microtome.circuit.weighing import Plan, ProofConfig, weigh
 from microtome.core.artefact import RunCard
-from microtome.core.errors import NotSupported, WrongUse
+from microtome.core.errors import FormatError, NotSupported, WrongUse
 from microtome.core.progress import track
 from microtome.data.row import members
 from microtome.data.task import Task, fitting
@@ -86,7 +86,7 @@ def require_same_model(model: Model, graph: Graph) -> None:
 
 def _prove_graph(model: Model, wide: Model, graph: Graph, plan: Plan, basis: str | None) -> Proof:
     what = f"prove the graph of {graph.prompt!r}"
-    rule = str(graph.card["config"]["rule"])
+    rule = str(graph.card.get("config", {}).get("rule"))
     asked = {"basis": (basis, graph.basis), "rule": (plan.settings.rule, rule)}
     for name, (given, own) in asked.items():
         if given not in (None, own):
@@ -100,10 +100,7 @@ def _prove_graph(model: Model, wide: Model, graph: Graph, plan: Plan, basis: str
     target = Target(graph.target_ids, graph.target, graph.against_ids, graph.against, graph.target_position)
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
     question = ask(wide, list(graph.ids), other, target)
-    scores = torch.zeros_like(question.baseline.units)
-    layers, positions, units, attributions = zip(*graph.ranking, strict=True)
-    scores[layers, positions, units] = torch.tensor(attributions, dtype=scores.dtype, device=scores.device)
-    found = _score(question, scores, plan)
+    found = _score(question, _ranked(graph, question.baseline.units), plan)
     if found.span < max(plan.settings.floor, 0.0) or found.span <= 0:
         sides = " over ".join(repr(" or ".join(side)) for side in (graph.target, graph.against or ("the mean logit",)))
         raise WrongUse(
@@ -115,6 +112,21 @@ def _prove_graph(model: Model, wide: Model, graph: Graph, plan: Plan, basis: str
     data = {"claim": graph.prompt, "ids": list(graph.ids), "counterfactual_ids": other}
     data |= {"target_ids": list(target.ids), "against_ids": list(target.against_ids), "position": graph.target_position}
     return weigh([found], {}, plan, "prompt", _card(model, plan, graph.basis, rule, data))
+
+
+def _ranked(graph: Graph, like: Float[Tensor, "l p u"]) -> Float[Tensor, "l p u"]:
+    """The attributions that a graph's ranking holds, zero elsewhere."""
+    *places, attributions = map(list, zip(*graph.ranking, strict=True))
+    for axis, where in enumerate(places):
+        if not all(0 <= one < like.shape[axis] for one in where):
+            raise FormatError(
+                f"prove the graph of {graph.prompt!r}",
+                found=f"a ranking with units outside the model's {tuple(like.shape)} layers, positions and units",
+                do="trace the prompt again",
+            )
+    scores = torch.zeros_like(like)
+    scores[*places] = torch.tensor(attributions, dtype=like.dtype, device=like.device)
+    return scores
 
 
 def _prove_task(model: Model, wide: Model, task: Task, plan: Plan, basis: str | None) -> Proof:
