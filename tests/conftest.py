@@ -1,6 +1,7 @@
 """Models that many tests share: the real one, and small random ones of every family."""
 
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -13,8 +14,14 @@ from tiny_models import tiny_model
 
 
 def pytest_configure() -> None:
-    """One thread a process: small tensors gain nothing from more, and threads that wait slow their neighbours."""
+    """What every test process starts with.
+
+    One thread: small tensors gain nothing from more, and threads that wait slow their neighbours. And Ctrl-C as a
+    terminal has it: a shell that starts the tests in the background has interrupts ignored, programs inherit
+    that, and those which the tests interrupt would never end.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
