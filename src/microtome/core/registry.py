@@ -9,11 +9,12 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from microtome.core.errors import UnknownName, WrongUse
 
 T = TypeVar("T")
+Same = TypeVar("Same")
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ class Registry(Generic[T]):
         self._entries[name] = Entry(name, summary, home, value)
         return value
 
-    def register(self, name: str, *, summary: str) -> Callable[[T], T]:
-        """The same as a decorator, for functions and classes."""
+    def register(self, name: str, *, summary: str) -> Callable[[Same], Same]:
+        """The same as a decorator, for functions and classes; what is decorated keeps its own type."""
 
-        def decorate(value: T) -> T:
-            return self.add(name, value, summary=summary, home=str(getattr(value, "__module__")))  # noqa: B009
+        def decorate(value: Same) -> Same:
+            self.add(name, cast(T, value), summary=summary, home=str(getattr(value, "__module__")))  # noqa: B009
+            return value
 
         return decorate
 

@@ -1,0 +1,153 @@
+"""What an architecture is: how units become active, and what their training minimises.
+
+Where units read and write is not its business: each makes SAEs, transcoders, crosscoders and CLTs alike.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from microtome.core.config import Config
+from microtome.core.registry import Registry
+from microtome.dictionary.codes import Picks
+from microtome.dictionary.units import Units
+
+if TYPE_CHECKING:
+    from microtome.dictionary.dictionary import Dictionary
+
+
+@dataclass(frozen=True, eq=False)
+class Active:
+    """What units of one block do on a batch.
+
+    Attributes:
+        units: the block.
+        picks: the places that were looked at.
+        pre: before the activation, `[n]`.
+        values: after it, `[n]`; zeros may be among them.
+    """
+
+    units: Units
+    picks: Picks
+    pre: Float[Tensor, "n"]
+    values: Float[Tensor, "n"]
+
+    @property
+    def firing(self) -> Bool[Tensor, "n"]:
+        """Which places are active."""
+        return self.values.detach() > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """Where a training run stands.
+
+    Attributes:
+        ramp: in [0, 1], what penalties are multiplied by while they warm up.
+        dead: for each block, which units have not fired within the window, `[u]`.
+    """
+
+    ramp: float
+    dead: tuple[Bool[Tensor, "u"], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A batch, and what a dictionary made of it.
+
+    Attributes:
+        x: inputs, `[t, r, d]`.
+        y: what is to be reconstructed, `[t, w, d]`.
+        active: what each block's units did.
+        y_hat: the reconstruction, `[t, w, d]`.
+        moment: where the run stands.
+    """
+
+    x: Float[Tensor, "t r d"]
+    y: Float[Tensor, "t w e"]
+    active: tuple[Active, ...]
+    y_hat: Float[Tensor, "t w e"]
+    moment: Moment
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One batch as training sees it.
+
+    Attributes:
+        terms: the loss's parts by name, each a mean over tokens; their sum is minimised.
+        active: what each block's units did.
+        y_hat: the reconstruction, `[t, w, d]`.
+    """
+
+    terms: dict[str, Float[Tensor, ""]]
+    active: tuple[Active, ...]
+    y_hat: Float[Tensor, "t w d"]
+
+    @property
+    def loss(self) -> Float[Tensor, ""]:
+        """The sum of its terms."""
+        return torch.stack(list(self.terms.values())).sum()
+
+
+@dataclass(frozen=True)
+class Architecture(Config, ABC):
+    """Settings of one architecture, and what it does with a block of units.
+
+    Written once for every geometry: `x` comes to a block as the block reads it, `[t, r·d]`.
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def tiny(cls) -> "Architecture":
+        """Settings for tests, of its own hard case, with 32 units."""
+
+    def extras(self, n_units: int) -> dict[str, Tensor]:
+        """Parameters beyond encoder, bias and decoder, at their start; scalars are not trained by gradients."""
+        return {}
+
+    @abstractmethod
+    def activate(self, units: Units, x: Float[Tensor, "t d"], shift: Float[Tensor, "d"] | None) -> Active:
+        """What the units do on inputs: the inference pass. A token's activations depend on that token alone."""
+
+    def fit(self, units: Units, x: Float[Tensor, "t d"], shift: Float[Tensor, "d"] | None) -> Active:
+        """The same while training, where it may depend on the batch."""
+        return self.activate(units, x, shift)
+
+    def terms(self, dictionary: "Dictionary", seen: Seen) -> dict[str, Float[Tensor, ""]]:
+        """Loss terms beside the reconstruction's, each a mean over tokens."""
+        return {}
+
+    def outcome(
+        self, dictionary: "Dictionary", x: Float[Tensor, "t r d"], y: Float[Tensor, "t w e"], moment: Moment
+    ) -> Outcome:
+        """The loss on a batch: squared error summed over d and sites, averaged over tokens, and the other terms."""
+        active = tuple(self.fit(*given) for given in dictionary.given(x))
+        y_hat = dictionary.written([(one.units, one.picks, one.values) for one in active], x)
+        terms = self.terms(dictionary, Seen(x, y, active, y_hat, moment))
+        return Outcome({"reconstruction": squared(y - y_hat), **terms}, active, y_hat)
+
+    def rescaled(self, extras: dict[str, Tensor], factor: Float[Tensor, "u"]) -> dict[str, Tensor]:
+        """What becomes of a block's further parameters where each unit's activations grow by a factor."""
+        return extras
+
+    def of_unit_length(self) -> "Architecture":
+        """The same architecture for units whose write vectors' lengths were folded into their activations."""
+        return self
+
+    def settle(self, outcome: Outcome) -> None:
+        """Updates what gradients do not train, after a step."""
+
+
+def squared(residual: Float[Tensor, "t w d"]) -> Float[Tensor, ""]:
+    """Squared length over d and sites, averaged over tokens."""
+    return residual.square().sum() / len(residual)
+
+
+ARCHITECTURES: Registry[type[Architecture]] = Registry("architecture")

@@ -1,0 +1,139 @@
+"""What every architecture promises, on every geometry: SAE, transcoder, skip transcoder, crosscoder, CLT.
+
+Gradients of the sparse step are held to a dense loss, written here without any of the sparse products and
+differentiated by autograd. Inputs have a mean far from zero, so that a bias that is forgotten shows.
+"""
+
+import pytest
+import torch
+from dense_reference import dense_outcome
+
+from microtome.dictionary.architecture import ARCHITECTURES, Moment
+from microtome.dictionary.codes import Codes
+from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.folding import for_raw_inputs, of_unit_length
+from microtome.dictionary.geometry import cross_layer, crosscoder, sae, transcoder
+from microtome.dictionary.saving import load, save
+from microtome.dictionary.starting import untrained
+
+UNITS, D = 32, 8
+GEOMETRIES = {
+    "sae": sae("resid.0", D, UNITS),
+    "transcoder": transcoder("mlp.in.0", "mlp.out.0", D, D + 1, UNITS),
+    "skip transcoder": transcoder("mlp.in.0", "mlp.out.0", D, D + 1, UNITS),
+    "crosscoder": crosscoder(("resid.0", "resid.1"), D, UNITS),
+    "clt": cross_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, D, UNITS),
+}
+
+
+@pytest.fixture(params=[entry.name for entry in ARCHITECTURES])
+def architecture(request):
+    return ARCHITECTURES.get(request.param).tiny()
+
+
+@pytest.fixture(params=GEOMETRIES)
+def dictionary(request, architecture) -> Dictionary:
+    geometry = GEOMETRIES[request.param]
+    conventions = Conventions(geometry.autoencodes, "no", skip=request.param == "skip transcoder")
+    made = untrained(geometry, architecture, conventions, seed=0, length=0.7).double()
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.ndim:  # nothing at a value where mistakes cancel, no unit of the same length as another
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=random, dtype=torch.float64))
+    return made
+
+
+def batch(dictionary: Dictionary, n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(2)
+    geometry = dictionary.geometry
+    x = 1.0 + torch.randn(n, len(geometry.reads), geometry.d_in, generator=random, dtype=torch.float64)
+    y = 2.0 + torch.randn(n, len(geometry.writes), geometry.d_out, generator=random, dtype=torch.float64)
+    return x, (x if geometry.autoencodes else y)
+
+
+def moment(dictionary: Dictionary) -> Moment:
+    """A third of the units are dead."""
+    return Moment(0.7, tuple(torch.arange(units.block.units) % 3 == 0 for units in dictionary.units))
+
+
+def test_gradients_are_those_of_the_dense_loss(dictionary):
+    x, y = batch(dictionary)
+    ours = dictionary.architecture.outcome(dictionary, x, y, moment(dictionary))
+    ours.loss.backward()
+    found = {name: p.grad for name, p in dictionary.named_parameters() if p.requires_grad}
+    dictionary.zero_grad()
+    terms, y_hat = dense_outcome(dictionary, x, y, moment(dictionary))
+    sum(terms.values()).backward()
+    assert terms.keys() == ours.terms.keys()
+    for name, term in terms.items():
+        torch.testing.assert_close(ours.terms[name], term, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(ours.y_hat, y_hat, rtol=1e-10, atol=1e-12)
+    for name, p in dictionary.named_parameters():
+        if p.requires_grad:
+            assert p.grad is not None, name
+            assert found[name] is not None, name
+            scale = p.grad.abs().max()
+            assert scale > 0, f"{name} does not matter"
+            assert (found[name] - p.grad).abs().max() <= 1e-9 * scale, name
+
+
+def test_a_token_does_not_change_its_neighbours(dictionary):
+    x, y = batch(dictionary)
+    dictionary.architecture.settle(dictionary.architecture.outcome(dictionary, x, y, moment(dictionary)))
+    given = x.squeeze(1)
+    together = dictionary.encode(given).dense()
+    alone = torch.stack([dictionary.encode(token).dense() for token in given])
+    torch.testing.assert_close(together, alone)
+
+
+def test_codes_are_above_zero_and_know_their_batch(dictionary):
+    x = batch(dictionary)[0].squeeze(1)
+    codes = dictionary.encode(x.view(4, 10, *x.shape[1:]))
+    assert codes.shape == (4, 10)
+    assert codes.n_units == dictionary.n_units
+    assert (codes.values > 0).all()
+    assert len(codes.values) > 0
+    again = Codes.of(codes.dense())
+    assert torch.equal(again.ids, codes.picks.ids[codes_order(codes)])
+    assert dictionary.reconstruct(x.view(4, 10, *x.shape[1:])).shape[:2] == (4, 10)
+
+
+def codes_order(codes: Codes) -> torch.Tensor:
+    return (codes.picks.rows * codes.n_units + codes.ids).argsort()
+
+
+def test_decoding_is_affine(dictionary):
+    x = batch(dictionary)[0].squeeze(1)
+    codes = dictionary.encode(x)
+    none = codes.where(torch.zeros_like(codes.ids, dtype=torch.bool))
+    half = Codes(codes.ids, codes.values / 2, codes.offsets, codes.shape, codes.n_units)
+    middle = (dictionary.decode(codes) + dictionary.decode(none)) / 2
+    torch.testing.assert_close(dictionary.decode(half), middle)
+
+
+def test_folding_lengths_changes_no_output(dictionary):
+    x = batch(dictionary)[0].squeeze(1)
+    folded = of_unit_length(dictionary)
+    assert all(torch.allclose(units.norms, torch.ones_like(units.norms)) for units in folded.units)
+    torch.testing.assert_close(folded.reconstruct(x), dictionary.reconstruct(x))
+    assert torch.equal(folded.encode(x).ids, dictionary.encode(x).ids)
+
+
+def test_folding_the_scale_of_inputs_changes_no_output(dictionary):
+    x = batch(dictionary)[0]
+    geometry = dictionary.geometry
+    reads = [3.0 + i for i in range(len(geometry.reads))]
+    writes = reads if geometry.autoencodes else [0.2 * (i + 1) for i in range(len(geometry.writes))]
+    s_in, s_out = (torch.tensor(s, dtype=torch.float64)[:, None] for s in (reads, writes))
+    expected = dictionary.reconstruct((x * s_in).squeeze(1)).view(len(x), len(writes), -1) / s_out
+    folded = for_raw_inputs(dictionary, reads, writes)
+    torch.testing.assert_close(folded.reconstruct(x.squeeze(1)), expected.squeeze(1))
+
+
+def test_what_is_saved_comes_back(dictionary, tmp_path):
+    x = batch(dictionary)[0].squeeze(1).float()
+    again = load(save(dictionary.float(), tmp_path / "dictionary"))
+    assert again.architecture == dictionary.architecture
+    assert (again.geometry, again.conventions) == (dictionary.geometry, dictionary.conventions)
+    assert torch.equal(again.reconstruct(x), dictionary.reconstruct(x))
