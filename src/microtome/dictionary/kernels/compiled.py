@@ -3,6 +3,7 @@
 Every loop runs over rows or units that no other thread touches, so results do not depend on the number of threads.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, no_type_check
 
@@ -88,7 +89,7 @@ def top_of_all(
     """The n places of the whole array with the largest (x · weights + bias) · scale, of those above zero."""
     wanted = with_spare(n, product.numel())
     sample = ((product[::SAMPLED].to(x.dtype) + bias) * scale).view(-1)
-    bound = float(_run(_bound, sample, min(wanted // SAMPLED + 1, len(sample)), 1.0))
+    bound = _run(_bound, sample, min(wanted // SAMPLED + 1, len(sample)), 1.0, 2.0)[0]
     screened = screen(product, bias, scale, x.new_full((len(x),), bound))
     while len(screened) < wanted and bound > 0:  # the sample was richer than the rest
         bound = bound * 0.8 if bound > 1e-30 else 0.0
@@ -122,16 +123,21 @@ def _array(tensor: Tensor) -> np.ndarray:
     return (plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy()
 
 
+@_within
+@no_type_check
+def _dot(a, b):
+    total = a[0] * b[0]
+    for i in range(1, len(a)):
+        total += a[i] * b[i]
+    return total
+
+
 @_compiled
 @no_type_check
 def _dots(x, weights, ids, offsets, found):
     for row in prange(len(offsets) - 1):
         for place in range(offsets[row], offsets[row + 1]):
-            w = weights[ids[place]]
-            total = x[row, 0] * w[0]
-            for i in range(1, x.shape[1]):
-                total += x[row, i] * w[i]
-            found[place] = total
+            found[place] = _dot(x[row], weights[ids[place]])
 
 
 @_compiled
@@ -187,41 +193,68 @@ def _count(scores, bound):
 
 @_within
 @no_type_check
-def _collect(scores, bound, found):
-    """Places above a bound, in order; a stretch whose largest is not above it is passed over."""
-    n, width = 0, 32
-    for start in range(0, len(scores), width):
-        end = min(start + width, len(scores))
-        highest = scores[start]
-        for j in range(start, end):
-            highest = max(highest, scores[j])
-        if highest > bound:
-            for j in range(start, end):
-                if scores[j] > bound:
-                    found[n] = j
-                    n += 1
+def _collect(scores, bound, mask, found):
+    """Places above a bound, in order. `mask` and `found` have room for eight more than there are scores.
+
+    Comparing goes by whole vectors, and eight comparisons at a time are passed over where none is true.
+    """
+    mask[len(scores) :] = 0
+    for j in range(len(scores)):
+        mask[j] = scores[j] > bound
+    eights = mask[: (len(scores) + 7) // 8 * 8].view(np.uint64)
+    n = 0
+    for i in range(len(eights)):
+        if eights[i] != 0:
+            for j in range(8 * i, 8 * i + 8):
+                found[n] = j
+                n += mask[j]
     return n
 
 
 @_within
 @no_type_check
-def _bound(scores, wanted, guess):
-    """A bound with at least `wanted` scores above it, and not many more: halved into from a neighbour's."""
-    low, high, step = -np.inf, np.inf, max(0.05 * abs(guess), 1e-6)
-    bound = guess
+def _bound(scores, wanted, guess, rate):
+    """A bound with at least `wanted` scores above it, and not many more.
+
+    Counts fall about exponentially with the bound, so that a count tells how far off it is; `rate` says how fast they
+    fall. Both are best taken from a neighbour. What leaves the bracket found so far is halved instead.
+
+    Returns:
+        the bound, and the rate met on the way.
+    """
+    low, high, bound, aim = -np.inf, np.inf, guess, math.log(1.2 * wanted)
+    before, logarithm = np.nan, np.nan
     for _ in range(60):
         n = _count(scores, bound)
         if wanted <= n <= wanted + wanted // 2:
-            return bound
+            return bound, rate
         if n < wanted:
             high = bound
-            bound = bound - step if low == -np.inf else (low + high) / 2
         else:
             low = bound
-            bound = bound + step if high == np.inf else (low + high) / 2
-        if low == -np.inf or high == np.inf:
-            step *= 2
-    return low  # many equal scores: all of them, and none of what is below
+        last, logarithm = logarithm, math.log(n + 0.5)
+        if bound != before and (last - logarithm) / (bound - before) > 0:
+            rate = (last - logarithm) / (bound - before)
+        before = bound
+        bound = bound + (logarithm - aim) / rate
+        if not low < bound < high:
+            bound = (low + high) / 2 if high - low < np.inf else before + 2 * (before - bound)
+    return low, rate  # many equal scores: all of them, and none of what is below
+
+
+@_within
+@no_type_check
+def _rank(scores, place, n):
+    """How many of the first n come before a place: larger ones, and equal ones that stand before it.
+
+    For each of some fifty candidates this is quicker than sorting them, since it goes by whole vectors.
+    """
+    before, own = 0, scores[place]
+    for j in range(n):
+        before += scores[j] > own
+    for j in range(place):
+        before += scores[j] == own
+    return before
 
 
 @_compiled
@@ -230,28 +263,21 @@ def _top_of_each(product, x, weights, bias, scale, k, wanted, ids, exact, counts
     t, u = product.shape
     for block in prange((t + HEIGHT - 1) // HEIGHT):
         bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)
-        found, own = np.empty(u, np.int64), np.empty(u, bias.dtype)
-        guess = 1.0
+        mask, found, own = np.empty(u + 8, np.uint8), np.empty(u + 8, np.int64), np.empty(u, bias.dtype)
+        guess, rate = 1.0, 2.0
         for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
             _scores(product, row, bias, scale, bits, scores)
-            bound = -np.inf if wanted == u else _bound(scores, wanted, guess)
-            guess = bound if np.isfinite(bound) else guess
-            n = _collect(scores, bound, found)
+            bound = -np.inf
+            if wanted < u:
+                bound, rate = _bound(scores, wanted, guess, rate)
+                guess = bound if np.isfinite(bound) else guess
+            n = _collect(scores, bound, mask, found)
             for place in range(n):
-                w = weights[found[place]]
-                total = x[row, 0] * w[0]
-                for i in range(1, x.shape[1]):
-                    total += x[row, i] * w[i]
-                own[place] = total
-                scores[place] = (total + bias[found[place]]) * scale[found[place]]
-            least = np.partition(scores[:n], n - k)[n - k] if n > k else -np.inf
-            above = 0
+                own[place] = _dot(x[row], weights[found[place]])
+                scores[place] = (own[place] + bias[found[place]]) * scale[found[place]]
+            kept = 0
             for place in range(n):
-                above += scores[place] > least
-            kept, equal = 0, k - above  # of equal ones at the end of the list, the first units
-            for place in range(n):
-                if scores[place] > 0 and (scores[place] > least or (scores[place] == least and equal > 0)):
-                    equal -= scores[place] == least
+                if scores[place] > 0 and (n <= k or _rank(scores, place, n) < k):
                     ids[row, kept], exact[row, kept] = found[place], own[place]
                     kept += 1
             counts[row] = kept
@@ -273,8 +299,9 @@ def _count_above(product, bias, scale, bounds, counts):
 def _fill_above(product, bias, scale, bounds, offsets, ids):
     t, u = product.shape
     for block in prange((t + HEIGHT - 1) // HEIGHT):
-        bits, scores, found = np.empty(u, np.int32), np.empty(u, bias.dtype), np.empty(u, np.int64)
+        bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)
+        mask, found = np.empty(u + 8, np.uint8), np.empty(u + 8, np.int64)
         for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
             _scores(product, row, bias, scale, bits, scores)
-            n = _collect(scores, bounds[row], found)
+            n = _collect(scores, bounds[row], mask, found)
             ids[offsets[row] : offsets[row] + n] = found[:n]
