@@ -49,7 +49,7 @@ class ReadingConfig(Config):
             raise WrongUse(
                 "read activations",
                 found=", ".join(low),
-                do=f"give {bounds}, fewer first tokens than the context has, and a norm_limit above 1 (10, say) or none",
+                do=f"give {bounds}, fewer first tokens than a context has, and a norm_limit above 1 or none",
             )
 
 

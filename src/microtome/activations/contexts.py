@@ -144,10 +144,8 @@ class Contexts:
                 for number in range(begin, len(batches)):
                     found = True
                     cursor = Cursor(epoch, first, number)
-                    yield (
-                        replace(cursor, row=start.row if replace(start, row=0) == cursor else 0),
-                        batches[order[number]],
-                    )
+                    resumed = replace(start, row=0) == cursor
+                    yield start if resumed else cursor, batches[order[number]]
             if not found and at == Cursor(epoch):
                 raise WrongUse(
                     f"read activations over {self.corpus}",

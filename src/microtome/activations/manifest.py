@@ -57,7 +57,7 @@ class Manifest:
     limits: dict[str, float]
     shards: tuple[ShardRecord, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
-    cursor: Cursor = Cursor()
+    cursor: Cursor = field(default_factory=Cursor)
     complete: bool = False
 
     @property
@@ -92,8 +92,8 @@ class Manifest:
 
         Raises:
             MissingFile: there is none.
-            StoreCorrupt: it is not whole.
-            FormatError: it is that of another kind or of a newer format.
+            StoreCorrupt: parts of it are gone.
+            FormatError: it is cut, that of another kind, or of a newer format.
         """
         found = read_artefact(folder / NAME, kind="activations", format=FORMAT, keys=KEYS)
         try:

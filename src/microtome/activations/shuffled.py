@@ -103,9 +103,8 @@ class Shuffled:
         return fingerprint.of_value([self._store.fingerprint, self._sites, self._seed, self._runs])
 
     def _next(self) -> None:
-        runs = -(-self._store.n_tokens // RUN)
         self._fill += 1
-        if self._fill * self._runs >= runs:
+        if self._fill == self._fills:
             self._epoch, self._fill = self._epoch + 1, 0
         self._deal()
 
@@ -113,7 +112,8 @@ class Shuffled:
         """Decides which rows the buffer holds, and their order; they are read when a site is first asked for."""
         n = self._store.n_tokens
         runs = np.random.default_rng([self._seed, self._epoch]).permutation(-(-n // RUN))
-        mine = np.sort(runs[self._fill * self._runs : (self._fill + 1) * self._runs])
+        self._fills = -(-len(runs) // self._runs)
+        mine = np.sort(np.array_split(runs, self._fills)[self._fill])  # of equal size: a small one would mix badly
         rows = (mine[:, None] * RUN + np.arange(RUN)).reshape(-1)
         self._rows = torch.from_numpy(rows[rows < n])
         order = np.random.default_rng([self._seed, self._epoch, self._fill + 1]).permutation(len(self._rows))

@@ -18,7 +18,7 @@ from microtome.activations.shuffled import BUFFER_BYTES, Shuffled
 from microtome.core import fingerprint
 from microtome.core.errors import SiteNotFound, WrongUse, nearest
 from microtome.core.progress import track
-from microtome.data.holding_out import held_out
+from microtome.data.holding_out import is_held_out
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,9 +124,7 @@ class ActivationStore:
         out = ", ".join(f"{n:,} {why}" for why, n in self.manifest.left_out.items() if n) or "none"
         lines = [f"{self.path}: {self.n_tokens:,} tokens, {size / 1e6:,.1f} MB in {len(self.shards)} shards"]
         norms = self.mean_squared_norms
-        lines += [
-            f"  {site}: width {width}, mean squared norm {norms[site]:.4g}" for site, width in self.widths.items()
-        ]
+        lines += [f"  {site}: width {d}, mean squared norm {norms[site]:.4g}" for site, d in self.widths.items()]
         return "\n".join([*lines, f"  tokens left out: {out}"])
 
     def rows(self, site: str, index: Sequence[int] | slice | Int[Tensor, "t"]) -> Float[Tensor, "t d"]:
@@ -164,7 +162,7 @@ class ActivationStore:
         """
         return Shuffled(self, tuple(map(self._known, self.sites if sites is None else sites)), seed, buffer_bytes)
 
-    def split(self, held_out_share: float = 0.1, seed: int = 0) -> tuple["ActivationStore", "ActivationStore"]:
+    def split(self, held_out: float = 0.1, seed: int = 0) -> tuple["ActivationStore", "ActivationStore"]:
         """Two views that share no document: the larger to train on, and about this share of documents to test on.
 
         Appending to the store moves no document from one side to the other.
@@ -172,8 +170,8 @@ class ActivationStore:
         Raises:
             WrongUse: the share does not lie between 0 and 1, or one side is empty.
         """
-        held = torch.from_numpy(held_out(np.asarray(self.documents), held_out_share, seed))
-        said = f"{held_out_share:g} of documents held out with seed {seed}"
+        held = torch.from_numpy(is_held_out(np.asarray(self.documents), held_out, seed))
+        said = f"{held_out:g} of documents held out with seed {seed}"
         return self.where(~held, f"without the {said}"), self.where(held, f"the {said}")
 
     def below(self, norm_limit: float) -> "ActivationStore":
@@ -256,7 +254,8 @@ def open_store(path: str | Path) -> ActivationStore:
 
     Raises:
         MissingFile: there is no store.
-        StoreCorrupt: the manifest or a shard is cut, gone or something else.
+        StoreCorrupt: a shard is cut, gone or something else.
+        FormatError: the manifest is.
     """
     folder = Path(path)
     manifest = Manifest.load(folder)

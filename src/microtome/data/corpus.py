@@ -12,7 +12,7 @@ from microtome.core import fingerprint
 from microtome.core.config import Config
 from microtome.core.errors import NotFound, WrongUse, nearest
 from microtome.core.registry import Registry
-from microtome.data.holding_out import held_out
+from microtome.data.holding_out import is_held_out
 
 Texts = Callable[[], Iterator[str]]
 
@@ -81,7 +81,7 @@ class Corpus:
             raise WrongUse(f"take the first documents of {self}", found=f"n={n}", do="ask for one or more")
         return self._step(f"the first {n}", lambda: islice(self.documents(), n))
 
-    def split(self, share: float = 0.1, seed: int = 0) -> tuple["Corpus", "Corpus"]:
+    def split(self, held_out: float = 0.1, seed: int = 0) -> tuple["Corpus", "Corpus"]:
         """Two corpora that share no document: the larger to train on, and about this share of them to test on.
 
         A document's side depends on the seed and its number alone, and is that of `ActivationStore.split`
@@ -95,11 +95,11 @@ class Corpus:
             return lambda: (
                 text
                 for number, text in enumerate(self.documents())
-                if bool(held_out(np.array([number]), share, seed)[0]) is kept
+                if bool(is_held_out(np.array([number]), held_out, seed)[0]) is kept
             )
 
-        held_out(np.array([0]), share, seed)  # a wrong share shall be told here
-        said = f"{share:g} of seed {seed}"
+        is_held_out(np.array([0]), held_out, seed)  # a wrong share shall be told here
+        said = f"{held_out:g} of seed {seed}"
         return self._step(f"without the {said} held out", side(False)), self._step(f"the {said} held out", side(True))
 
     def _step(self, step: str, texts: Texts) -> "Corpus":

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Integer
 from microtome.core.errors import WrongUse
 
 
-def held_out(documents: Integer[np.ndarray, "t"], share: float, seed: int) -> Bool[np.ndarray, "t"]:
+def is_held_out(documents: Integer[np.ndarray, "t"], share: float, seed: int) -> Bool[np.ndarray, "t"]:
     """True for about this share of the documents, `[t]`; of two that are the same, both or none.
 
     Each number is scattered over 64 bits (SplitMix64: Steele, Lea and Flood 2014, "Fast splittable pseudorandom
@@ -19,7 +19,7 @@ def held_out(documents: Integer[np.ndarray, "t"], share: float, seed: int) -> Bo
         raise WrongUse("hold documents out", found=f"a share of {share}", do="give one between 0 and 1, such as 0.1")
     with np.errstate(over="ignore"):  # the arithmetic is modulo 2^64
         x = _scattered(documents.astype(np.uint64) + _scattered(np.uint64(seed % 2**64)))
-    return x < np.uint64(int(share * 2**64))
+    return np.asarray(x < np.uint64(int(share * 2**64)))
 
 
 def _scattered(x: np.ndarray | np.uint64) -> np.ndarray | np.uint64:

@@ -86,7 +86,7 @@ def _run(package: str, command: list[str], folder: Path) -> None:
         raise NotFound(
             what,
             found=f"{command[0]} failed ({said[-1]})",
-            do="run `apt-get update`, connect, or name packages that this release has: corpus('debian-docs', packages=…)",
+            do="run `apt-get update`, connect, or name packages that this release has with packages=(…)",
         )
 
 
