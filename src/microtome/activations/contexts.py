@@ -16,7 +16,7 @@ from microtome.core.config import Config
 from microtome.core.errors import WrongUse
 from microtome.data.corpus import Corpus
 
-BATCHES_IN_WINDOW = 32
+BATCHES_IN_WINDOW = 128
 CHARACTERS_A_TOKEN = 4
 
 

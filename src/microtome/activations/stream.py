@@ -172,8 +172,8 @@ class Stream:
         """Forgets the buffer; the next helping comes from the second cursor."""
         self._helping, self._began, self._offset = helping, began, 0
         self._taking, self._left_before = None, Counter()
-        self._order: Int[Tensor, t] = torch.empty(0, dtype=torch.long)
-        self._waiting: Int[Tensor, t] = torch.empty(0, dtype=torch.long)
+        self._order = torch.empty(0, dtype=torch.long)
+        self._waiting = torch.empty(0, dtype=torch.long)
 
     @property
     def _running(self) -> Taking:
