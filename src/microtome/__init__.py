@@ -15,6 +15,8 @@ from microtome.core.progress import working
 from microtome.core.showing import drawn_by
 
 if TYPE_CHECKING:
+    from microtome.activations.harvest import harvest as harvest
+    from microtome.activations.store import open_store as open_store
     from microtome.circuit.graph import Graph as Graph
     from microtome.circuit.proof import Proof as Proof
     from microtome.circuit.proving import prove as prove
@@ -36,7 +38,9 @@ _HOMES = {
     "Proof": "microtome.circuit.proof",
     "ablate": "microtome.model.edits",
     "add": "microtome.model.edits",
+    "harvest": "microtome.activations.harvest",
     "open": "microtome.model.opening",
+    "open_store": "microtome.activations.store",
     "prove": "microtome.circuit.proving",
     "report": "microtome.report.writer",
     "scale": "microtome.model.edits",
