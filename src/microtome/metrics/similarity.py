@@ -9,7 +9,6 @@ from torch import Tensor
 from microtome.core.errors import WrongUse
 from microtome.metrics.items import doubled
 from microtome.metrics.metric import Metric, PerItem, metric
-from microtome.metrics.ratio import divided
 
 # Cosines that are held at once, so that memory stays bounded for many units.
 BLOCK = 16_000_000
@@ -25,8 +24,36 @@ def random_directions(n_units: int, d: int, seed: int = 0) -> Float[Tensor, "u d
     return (drawn / drawn.norm(dim=1, keepdim=True)).float()
 
 
+class _OverUnits(Metric):
+    """The common part: a mean over units, which are the items."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[np.ndarray] = []
+
+    def value(self) -> float:
+        """The mean over the units of a.
+
+        Raises:
+            WrongUse: no units were added.
+        """
+        return float(self.per_item().numerators.mean())
+
+    def per_item(self) -> PerItem:
+        """The units of a in the order in which they were added, what each scores, and ones.
+
+        Raises:
+            WrongUse: no units were added.
+        """
+        if not sum(map(len, self._parts)):
+            found = "no units were added"
+            raise WrongUse(f"take the value of {self.name}", found=found, do="add the units of both dictionaries")
+        scores = np.concatenate(self._parts).astype(np.float64)
+        return PerItem(np.arange(len(scores)), scores, np.ones(len(scores)))
+
+
 @metric(summary="mean over the units of one dictionary of the best cosine in another (MMCS)")
-class MeanMaxCosine(Metric):
+class MeanMaxCosine(_OverUnits):
     """Mean over the units of a of the largest cosine with a unit of b; MMCS.
 
         MMCS(a → b) = mean over i of max over j of cos(a_i, b_j)
@@ -44,9 +71,6 @@ class MeanMaxCosine(Metric):
 
     name, unit, better, best = "mean_max_cosine", "1", "higher", 1.0
 
-    def __init__(self) -> None:
-        self._largest: list[Tensor] = []
-
     def add(self, a: Float[Tensor, "u d"], b: Float[Tensor, "v d"]) -> None:
         """Adds units of a, to be looked for among all of b.
 
@@ -60,25 +84,11 @@ class MeanMaxCosine(Metric):
         left, right = _directions(self.name, a), _directions(self.name, b)
         _same_width(self.name, left, right)
         rows = max(1, BLOCK // len(right))
-        self._largest += [(part @ right.T).amax(1).cpu() for part in left.split(rows)]
-
-    def value(self) -> float:
-        """The mean over the units added.
-
-        Raises:
-            WrongUse: no units were added.
-        """
-        found = torch.cat(self._largest) if self._largest else torch.zeros(0, dtype=torch.float64)
-        return divided(self.name, float(found.sum()), len(found), below="units", do="add the units of both first")
-
-    def per_item(self) -> PerItem:
-        """The units of a in the order in which they were added, their largest cosines, and ones."""
-        found = torch.cat(self._largest).numpy()
-        return PerItem(np.arange(len(found)), found, np.ones(len(found)))
+        self._parts += [(part @ right.T).amax(1).cpu().numpy() for part in left.split(rows)]
 
 
 @metric(summary="share of units with a partner in another dictionary, by both encoder and decoder")
-class SharedFraction(Metric):
+class SharedFraction(_OverUnits):
     """Share of the units of a that have a partner of their own in b.
 
     Units are matched one to one so that the sum over pairs of both cosines, of the read and of the write vectors, is
@@ -109,8 +119,8 @@ class SharedFraction(Metric):
     def __init__(self, above: float = 0.7):
         if not -1 < above < 1:
             raise WrongUse(f"measure {self.name}", found=f"a cosine above {above:g}", do="give one in (−1, 1)")
+        super().__init__()
         self.above = above
-        self._shared: list[np.ndarray] = []
 
     def add(
         self,
@@ -138,21 +148,7 @@ class SharedFraction(Metric):
         rows, columns = optimize.linear_sum_assignment(by_read + by_write, maximize=True)
         shared = np.zeros(len(by_read), dtype=bool)
         shared[rows] = np.minimum(by_read[rows, columns], by_write[rows, columns]) > self.above
-        self._shared.append(shared)
-
-    def value(self) -> float:
-        """The share over the units of a.
-
-        Raises:
-            WrongUse: no units were added.
-        """
-        found = np.concatenate(self._shared) if self._shared else np.zeros(0, dtype=bool)
-        return divided(self.name, float(found.sum()), found.size, below="units", do="add the units of both first")
-
-    def per_item(self) -> PerItem:
-        """The units of a in the order in which they were added, 1 where shared, and ones."""
-        found = np.concatenate(self._shared).astype(np.float64)
-        return PerItem(np.arange(len(found)), found, np.ones(len(found)))
+        self._parts.append(shared)
 
 
 def _directions(name: str, vectors: Float[Tensor, "u d"]) -> Float[Tensor, "u d"]:
