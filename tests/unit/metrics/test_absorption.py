@@ -8,11 +8,11 @@ import math
 
 import pytest
 import torch
+from sparse_codes import compressed
 
 from microtome.core.errors import WrongUse
 from microtome.evidence import ratio_of_sums
 from microtome.metrics.absorption import AbsorptionFraction, AbsorptionFull
-from sparse_codes import compressed
 from unchecked import unchecked
 
 PROBE = torch.tensor([[0.0, 5.0]])  # along the second axis; what lies along the first is something else

@@ -37,7 +37,10 @@ def test_matches_the_number_worked_out_by_hand(metric):
     found = recovered(metric, ORIGINAL, RECONSTRUCTED, ABLATED, items=DOCUMENTS)
     assert found.value() == pytest.approx(EXPECTED, rel=1e-6)
     _, above, below = found.per_item()
-    assert (above.tolist(), below.tolist()) == (pytest.approx([11.0, 0.3], rel=1e-5), pytest.approx([12.5, 0.4], rel=1e-5))
+    assert (above.tolist(), below.tolist()) == (
+        pytest.approx([11.0, 0.3], rel=1e-5),
+        pytest.approx([12.5, 0.4], rel=1e-5),
+    )
     assert ratio_of_sums(above, below).value == pytest.approx(EXPECTED, rel=1e-6)
 
 

@@ -6,6 +6,7 @@ hide a forgotten mean.
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_neither_the_cuts_nor_the_order_matter(cuts, seed):
     order = torch.randperm(50, generator=draw)
     metric = ExplainedVariance()
     edges = [0, *sorted(cuts), 50]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         metric.add(x[order[start:end]], x_hat[order[start:end]])
     assert metric.value() == pytest.approx(score(x, x_hat), rel=1e-9)
 

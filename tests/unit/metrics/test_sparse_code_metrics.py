@@ -8,12 +8,12 @@ import math
 
 import pytest
 import torch
+from sparse_codes import compressed
 
 from microtome.core.errors import WrongUse
 from microtome.metrics.codes import active
 from microtome.metrics.firing import DeadFraction, DenseFraction, Density
 from microtome.metrics.sparsity import L0, L1
-from sparse_codes import compressed
 from unchecked import unchecked
 
 CODES = [
