@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from microtome.model.model import Model as Model
     from microtome.model.opening import open as open
     from microtome.report.writer import report as report
+    from microtome.train.training import train as train
 
 _HOMES = {
     "Graph": "microtome.circuit.graph",
@@ -47,6 +48,7 @@ _HOMES = {
     "set": "microtome.model.edits",
     "task": "microtome.data.task",
     "trace": "microtome.circuit.trace",
+    "train": "microtome.train.training",
 }
 
 __all__ = sorted(_HOMES)

@@ -91,6 +91,12 @@ class CheckFailed(MicrotomeError):
     exit_code = 4
 
 
+class TrainingStopped(MicrotomeError):
+    """The doctor stopped a training run; the message says what it found."""
+
+    exit_code = 4
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Says which of the known names lie closest to a misspelt one."""
     names = sorted(known)

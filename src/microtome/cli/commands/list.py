@@ -32,7 +32,7 @@ def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(HOMES)}; all where none is given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What can be named: models, families, tasks, corpora, architectures, metrics, and everything else that is chosen."""
+    """What can be named: models, families, tasks, corpora, architectures, metrics, and whatever else is chosen."""
     if kind is not None and kind not in HOMES:
         raise UnknownName("kind of entry", kind, HOMES, do="run `microtome list` to see all kinds")
     found = {one: _rows(one) for one in ([kind] if kind else HOMES)}
