@@ -51,7 +51,7 @@ def test_the_version_is_said(microtome):
 def test_every_kind_is_listed_in_words_and_as_json(microtome):
     words, document = microtome("list"), microtome("list", "--json")
     found = json.loads(document.stdout)
-    assert sorted(found) == ["basis", "family", "model", "panel", "rule", "task"]
+    assert sorted(found) == ["architecture", "baseline", "basis", "family", "model", "panel", "rule", "task"]
     for kind, rows in found.items():
         assert rows
         assert f"{kind}\n" in words.stdout
