@@ -21,7 +21,7 @@ Written = tuple[Units, Picks, Float[Tensor, "_"]]
 
 @dataclass(frozen=True)
 class Conventions(Config):
-    """What a dictionary does with an input before its units read it.
+    """What a dictionary does with an input before its units read it, and what of it is never trained.
 
     Attributes:
         centred: take b_dec off first, where a dictionary writes what it reads.
@@ -29,11 +29,13 @@ class Conventions(Config):
             it the length √d; what is written is turned back. Both are remembered token by token, so that they
             cannot be folded into weights.
         skip: whether the input reaches the output by a linear map beside the units.
+        fixed_writes: whether write vectors stay as they are drawn: W_dec asks for no gradient, so training leaves it.
     """
 
     centred: bool = True
     normalised: Literal["no", "layer", "length"] = "no"
     skip: bool = False
+    fixed_writes: bool = False
 
 
 class Dictionary(nn.Module):
@@ -66,6 +68,8 @@ class Dictionary(nn.Module):
         self.blocks = nn.ModuleList(
             Units(block, d_in, d_out, architecture.extras(block.units)) for block in geometry.blocks
         )
+        for units in self.units:
+            units.W_dec.requires_grad_(not conventions.fixed_writes)
         self.b_dec = nn.Parameter(torch.zeros(len(geometry.writes), d_out))
         skip = torch.zeros(len(geometry.writes) * d_out, len(geometry.reads) * d_in) if conventions.skip else None
         self.W_skip = None if skip is None else nn.Parameter(skip)

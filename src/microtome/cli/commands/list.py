@@ -14,6 +14,8 @@ from microtome.core.registry import Registry
 
 # Kind: the folder whose import fills the registry, the module that holds it, its name there.
 HOMES = {
+    "architecture": ("microtome.dictionary.architectures", "microtome.dictionary.architecture", "ARCHITECTURES"),
+    "baseline": ("microtome.dictionary.baselines", "microtome.dictionary.baseline", "BASELINES"),
     "basis": ("microtome.circuit.bases", "microtome.circuit.basis", "BASES"),
     "corpus": ("microtome.data.corpora", "microtome.data.corpus", "CORPORA"),
     "family": ("microtome.model.families", "microtome.model.family", "FAMILIES"),
