@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.dictionary.codes import Picks
+from microtome.dictionary.share import Share
 from microtome.dictionary.sparse import dots, kernels_for
 
 # Places screened beyond those that are wanted: a share of them, and a few where they are few.
@@ -28,15 +29,18 @@ def top_of_each(
     shift: Float[Tensor, "d"] | None,
     k: int,
     scale: Float[Tensor, "u"] | None = None,
+    share: Share | None = None,
 ) -> Picks:
-    """The k units of each token with the largest ((x − shift) · weights + bias) · scale, of those above zero."""
+    """The k units of each token with the largest ((x − shift) · weights + bias) · scale, of those above zero.
+
+    Where these units are a share of a block, those of them that are among the k of the whole block.
+    """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    k = min(k, len(bias))
+    share = share or Share.whole(len(bias))
     wanted = min(k + math.ceil(SPARE_SHARE * k) + SPARE, len(bias))
     screened = kernels_for(x).largest(_product(x, weights), bias, scale, wanted)
     exact, scores = _rescored(x, weights, bias, scale, screened)
-    table = scores.view(len(x), wanted)
-    chosen = torch.zeros_like(table, dtype=torch.bool).scatter_(1, table.topk(k, dim=1).indices, True)
+    chosen = share.across.largest(scores.view(len(x), wanted), k)
     return exact.where(chosen.flatten() & (scores > 0))
 
 
@@ -47,16 +51,19 @@ def top_of_all(
     shift: Float[Tensor, "d"] | None,
     n: int,
     scale: Float[Tensor, "u"] | None = None,
+    share: Share | None = None,
 ) -> Picks:
-    """The n places of the whole batch with the largest ((x − shift) · weights + bias) · scale, of those above zero."""
+    """The n places of the whole batch with the largest ((x − shift) · weights + bias) · scale, of those above zero.
+
+    Where these units are a share of a block, those of them that are among the n of the whole block and batch.
+    """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    n = min(n, len(x) * len(bias))
+    share = share or Share.whole(len(bias))
     wanted = min(n + math.ceil(SPARE_SHARE * n) + SPARE, len(x) * len(bias))
     screened = kernels_for(x).largest_of_all(_product(x, weights), bias, scale, wanted)
     exact, scores = _rescored(x, weights, bias, scale, screened)
-    chosen = torch.zeros_like(scores, dtype=torch.bool)
-    chosen[scores.topk(min(n, len(scores))).indices] = True
-    return exact.where(chosen & (scores > 0))
+    places = exact.rows * share.of + share.first + exact.ids
+    return exact.where(share.across.largest_of_all(scores, places, n))
 
 
 def above(
