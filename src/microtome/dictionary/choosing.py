@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.dictionary.codes import Picks
+from microtome.dictionary.share import Share
 from microtome.dictionary.sparse import dots, kernels_for
 
 # bf16 keeps 8 bits, so each factor of a product is off by up to 2⁻⁹ of itself. Errors of d products add up like a
@@ -26,10 +27,20 @@ def top_of_each(
     shift: Float[Tensor, "d"] | None,
     k: int,
     scale: Float[Tensor, "u"] | None = None,
+    share: Share | None = None,
 ) -> Picks:
-    """The k units of each token with the largest ((x − shift) · weights + bias) · scale, of those above zero."""
+    """The k units of each token with the largest ((x − shift) · weights + bias) · scale, of those above zero.
+
+    Where these units are a share of a block, those of them that are among the k of the whole block.
+    """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    return kernels_for(x).top_of_each(_product(x, weights), x, weights, bias, scale, min(k, len(bias)))
+    picks = kernels_for(x).top_of_each(_product(x, weights), x, weights, bias, scale, min(k, len(bias)))
+    if share is None or share.alone:
+        return picks
+    table = scale.new_full((len(x), k), -torch.inf)
+    filled = torch.arange(k, device=x.device) < picks.counts[:, None]
+    table[filled] = _scores(picks, bias, scale)
+    return picks.where(share.across.largest(table, k)[filled])
 
 
 def top_of_all(
@@ -39,10 +50,23 @@ def top_of_all(
     shift: Float[Tensor, "d"] | None,
     n: int,
     scale: Float[Tensor, "u"] | None = None,
+    share: Share | None = None,
 ) -> Picks:
-    """The n places of the whole batch with the largest ((x − shift) · weights + bias) · scale, of those above zero."""
+    """The n places of the whole batch with the largest ((x − shift) · weights + bias) · scale, of those above zero.
+
+    Where these units are a share of a block, those of them that are among the n of the whole block and batch.
+    """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    return kernels_for(x).top_of_all(_product(x, weights), x, weights, bias, scale, min(n, len(x) * len(bias)))
+    picks = kernels_for(x).top_of_all(_product(x, weights), x, weights, bias, scale, min(n, len(x) * len(bias)))
+    if share is None or share.alone:
+        return picks
+    places = picks.rows * share.of + share.first + picks.ids
+    return picks.where(share.across.largest_of_all(_scores(picks, bias, scale), places, n))
+
+
+def _scores(picks: Picks, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"]) -> Float[Tensor, "n"]:
+    assert picks.dots is not None
+    return (picks.dots + bias[picks.ids]) * scale[picks.ids]
 
 
 def above(

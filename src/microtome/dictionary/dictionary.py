@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from microtome.core.across import Across
 from microtome.core.artefact import RunCard
 from microtome.core.config import Config
 from microtome.core.errors import SiteNotFound, WrongUse
@@ -101,6 +102,11 @@ class Dictionary(nn.Module):
             assert isinstance(block, Units)
             yield block
 
+    @property
+    def across(self) -> Across:
+        """The processes over which the units are divided."""
+        return next(self.units).share.across
+
     def encode(self, x: Float[Tensor, "*batch d"]) -> Codes:
         """Which units are active on each token, and how much.
 
@@ -182,15 +188,19 @@ class Dictionary(nn.Module):
     def given(self, x: Float[Tensor, "t r d"]) -> Iterator[tuple[Units, Float[Tensor, "t rd"], Tensor | None]]:
         """What each block is given of inputs: the block, what it reads, and what is taken off it first."""
         for units in self.units:
-            shift = self.b_dec[list(units.block.reads)].flatten() if self.conventions.centred else None
+            b_dec = units.share.across.shared(self.b_dec)
+            shift = b_dec[list(units.block.reads)].flatten() if self.conventions.centred else None
             yield units, units.read(x), shift
 
     def written(self, parts: Sequence[Written], x: Float[Tensor, "t r d"] | None = None) -> Float[Tensor, "*t w e"]:
         """What active units of each block write together, with b_dec, and with the skip of inputs `x`."""
-        y = self.b_dec
-        for units, picks, values in parts:
-            y = y + units.written(values, picks, len(self.writes))
+        y = self.b_dec + self.by_units(parts) if parts else self.b_dec
         return y if x is None or self.W_skip is None else y + self.through(x)
+
+    def by_units(self, parts: Sequence[Written]) -> Float[Tensor, "t w e"]:
+        """What active units of each block write together, in all processes, and nothing else."""
+        said = [units.written(values, picks, len(self.writes)) for units, picks, values in parts]
+        return self.across.summed(said[0] if len(said) == 1 else torch.stack(said).sum(0))
 
     def through(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t w e"]:
         """What inputs write by the skip."""

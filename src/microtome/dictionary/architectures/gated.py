@@ -58,12 +58,14 @@ class Gated(Architecture):
     def terms(self, dictionary: "Dictionary", seen: Seen) -> dict[str, Float[Tensor, ""]]:
         """The gates' penalty, and the error of what gates alone reconstruct through frozen write vectors."""
         paid = [(one.pre * one.units.norms[one.picks.ids]).sum() for one in seen.active]
-        said = dictionary.b_dec.detach()
-        for one in seen.active:
-            said = said + one.units.spread(decoded(one.pre, one.units.W_dec.detach(), one.picks), len(seen.y[0]))
+        by_gates = [
+            one.units.spread(decoded(one.pre, one.units.W_dec.detach(), one.picks), len(seen.y[0]))
+            for one in seen.active
+        ]
+        said = dictionary.b_dec.detach() + dictionary.across.summed(torch.stack(by_gates).sum(0))
         if dictionary.W_skip is not None:
             said = said + dictionary.through(seen.x).detach()
         return {
-            "sparsity": seen.moment.ramp * self.l1 * torch.stack(paid).sum() / len(seen.x),
+            "sparsity": seen.moment.ramp * self.l1 * dictionary.across.summed(torch.stack(paid).sum()) / len(seen.x),
             "gate": squared(seen.y - said),
         }
