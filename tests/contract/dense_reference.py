@@ -101,7 +101,12 @@ def _decode(dictionary, codes, x, frozen=False):
         for site, part in zip(block.block.writes, parts, strict=True):
             y[site] = y[site] + part
     y = torch.stack(y, 1)
-    return y if dictionary.W_skip is None else y + (x.flatten(1) @ held(dictionary.W_skip).T).view_as(y)
+    if dictionary.W_skip is None:
+        return y
+    skip = held(dictionary.W_skip)
+    if len(dictionary.blocks) > 1:
+        return y + torch.stack([x[:, i] @ one.T for i, one in enumerate(skip)], 1)
+    return y + (x.flatten(1) @ skip.T).view_as(y)
 
 
 def _nested(dictionary, codes, x, y):

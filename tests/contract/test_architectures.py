@@ -1,4 +1,4 @@
-"""What every architecture promises, on every geometry: SAE, transcoder, skip transcoder, crosscoder, CLT.
+"""What every architecture promises, on every geometry: SAE, transcoder, skip transcoder, crosscoder, CLT, a set.
 
 Gradients of the sparse step are held to a dense loss, written here without any of the sparse products and
 differentiated by autograd. Inputs have a mean far from zero, so that a bias that is forgotten shows.
@@ -14,7 +14,7 @@ from microtome.dictionary.architecture import ARCHITECTURES, Moment
 from microtome.dictionary.codes import Codes
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.folding import for_raw_inputs, of_unit_length
-from microtome.dictionary.geometry import cross_layer, crosscoder, sae, transcoder
+from microtome.dictionary.geometry import cross_layer, crosscoder, layer_by_layer, sae, transcoder
 from microtome.dictionary.saving import load, save
 from microtome.dictionary.starting import untrained
 
@@ -25,6 +25,7 @@ GEOMETRIES = {
     "skip transcoder": transcoder("mlp.in.0", "mlp.out.0", D, D + 1, UNITS),
     "crosscoder": crosscoder(("resid.0", "resid.1"), D, UNITS),
     "clt": cross_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, D, UNITS),
+    "skip set": layer_by_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, D + 1, UNITS),
 }
 
 
@@ -36,7 +37,7 @@ def architecture(request):
 @pytest.fixture(params=GEOMETRIES)
 def dictionary(request, architecture) -> Dictionary:
     geometry = GEOMETRIES[request.param]
-    conventions = Conventions(geometry.autoencodes, "no", skip=request.param == "skip transcoder")
+    conventions = Conventions(geometry.autoencodes, "no", skip="skip" in request.param)
     made = untrained(geometry, architecture, conventions, seed=0, length=0.7).double()
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
