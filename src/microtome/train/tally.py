@@ -12,6 +12,7 @@ from microtome.core.config import Config
 from microtome.dictionary.architecture import Outcome
 
 DENSE = 0.1
+AT_ONCE = 512  # rows whose differences are held at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Reading(Config):
     @property
     def loss(self) -> float:
         """The sum of its terms."""
-        return sum(self.terms.values())
+        return float(sum(self.terms.values()))
 
     def __str__(self) -> str:
         return f"variance explained {self.variance_explained:.3f}, L0 {self.l0:.1f}, dead {self.dead:.1%}"
@@ -65,7 +66,7 @@ class Tally:
 
     Attributes:
         n_units: of the dictionary.
-        sums: float64 sums by name: over tokens, `y` and `y_hat` as vectors; `fired` counts tokens of each unit.
+        sums: float64 sums over tokens, by name; `fired` counts the tokens of each unit.
         steps: of each step the squared error and the length of the gradient.
         skipped, bad_inputs: see `Reading`.
     """
@@ -87,18 +88,17 @@ class Tally:
     ) -> None:  # fmt: skip
         """A step; `counts` are of `fired`."""
         y_hat = outcome.y_hat.detach()
-        error, length = _square(y - y_hat), _square(y)
+        parts = zip(y.split(AT_ONCE), y_hat.split(AT_ONCE), strict=True)
+        squares = torch.stack([torch.stack([_square(a), _square(b), _square(a - b)]) for a, b in parts]).sum(0)
+        self._add("squares", squares)  # of y, ŷ and y − ŷ
+        self._add("input", squares[0] if x is y else _square(x))
         self._add("tokens", torch.tensor(float(len(y)), device=y.device))
-        self._add("error", error)
-        self._add("length", length)
-        self._add("input", length if x is y else _square(x))
-        self._add("length of y_hat", _square(y_hat))
         self._add("y", y.sum(0))
         self._add("y_hat", y_hat.sum(0))
         self._add("fired", counts)
         for name, term in outcome.terms.items():
             self._add(f"term {name}", term.detach() * len(y))
-        self.steps.append(torch.stack([error / len(y), gradient]))
+        self.steps.append(torch.stack([squares[2] / len(y), gradient]))
 
     def read(self, *, tokens: int, dead: float, rate: float, width: int) -> Reading:
         """The figures; not-a-number where every step was skipped."""
@@ -110,15 +110,17 @@ class Tally:
         s = self.sums
         n = float(s["tokens"])
         mean = s["y"] / n
-        spread = float(s["length"] - n * mean.square().sum())
-        overlap = float((s["length"] + s["length of y_hat"] - s["error"]) / 2 - (s["y_hat"] * mean).sum())
-        said = float(s["length of y_hat"] - 2 * (s["y_hat"] * mean).sum() + n * mean.square().sum())
+        of_y, of_y_hat, of_error = s["squares"].tolist()
+        of_mean, across = n * float(mean.square().sum()), float((s["y_hat"] * mean).sum())
+        spread = of_y - of_mean
+        overlap = (of_y + of_y_hat - of_error) / 2 - across
+        said = of_y_hat - 2 * across + of_mean
         often = s["fired"] / n
         errors, gradients = torch.stack(self.steps).double().T.tolist()
         return Reading(
             tokens=tokens,
             terms={k.removeprefix("term "): float(v) / n for k, v in s.items() if k.startswith("term ")},
-            variance_explained=1 - float(s["error"]) / spread if spread > 0 else float("nan"),
+            variance_explained=1 - of_error / spread if spread > 0 else float("nan"),
             l0=float(often.sum()),
             dead=dead,
             dense=float((often > DENSE).double().mean()),
