@@ -18,6 +18,7 @@ from microtome.data.prose import prose
 from microtome.data.sampled import sampled
 from microtome.model.opening import open as open_model
 from tiny_llama import tiny_folder
+from unchecked import unchecked
 
 HOSTILE = b"\xef\xbb\xbffirst \xff\xfe line\r\nsecond\0 line\n \n\n\n\xe2\x80\xa8 third\n\n\xed\xa0\x80 half\n"
 NAMES = ["debian-docs", "jsonl", "python-sources", "sae-probes", "table", "text"]
@@ -127,7 +128,7 @@ def test_what_is_not_there_or_not_known(tmp_path):
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(WrongUse):
         corpus(tmp_path / "a.txt", documents="word")
-    with pytest.raises(WrongUse):
+    with unchecked(), pytest.raises(WrongUse):
         corpus_of(["a", 3])  # pyright: ignore[reportArgumentType]
     with pytest.raises(WrongUse):
         corpus("debian-docs", packages=("../etc",))
