@@ -13,6 +13,7 @@ from microtome.core.config import Config
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.dictionary.architecture import Architecture
 from microtome.dictionary.codes import Codes, Picks, side_by_side
+from microtome.dictionary.coding import UnitsCoder
 from microtome.dictionary.geometry import Geometry
 from microtome.dictionary.units import Units
 
@@ -100,6 +101,11 @@ class Dictionary(nn.Module):
         for block in self.blocks:
             assert isinstance(block, Units)
             yield block
+
+    @property
+    def coder(self) -> UnitsCoder:
+        """Its units as edits of a model see them."""
+        return UnitsCoder(self)
 
     def encode(self, x: Float[Tensor, "*batch d"]) -> Codes:
         """Which units are active on each token, and how much.
@@ -197,6 +203,16 @@ class Dictionary(nn.Module):
         assert self.W_skip is not None
         return (x.flatten(1) @ self.W_skip.T).view(len(x), len(self.writes), -1)
 
+    def scale(self, x: Float[Tensor, "*t d"]) -> tuple[Tensor | float, Tensor | None]:
+        """What is taken off each token, and what it is divided by; None where inputs are left as they are."""
+        match self.conventions.normalised:
+            case "layer":
+                return x.mean(-1, keepdim=True), x.std(-1, keepdim=True) + 1e-5
+            case "length":
+                return 0.0, torch.linalg.vector_norm(x, dim=-1, keepdim=True) / x.shape[-1] ** 0.5
+            case "no":
+                return 0.0, None
+
     def _of_blocks(self, codes: Codes) -> list[Written]:
         starts, parts = self.geometry.starts, []
         for i, units in enumerate(self.units):
@@ -219,7 +235,7 @@ class Dictionary(nn.Module):
         return y.view(*batch, *y.shape[1:]) if len(self.writes) > 1 else y.view(*batch, y.shape[2])
 
     def _normal(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t r d"]:
-        mean, size = self._scale(x)
+        mean, size = self.scale(x)
         return x if size is None else (x - mean) / size
 
     def _turned_back(self, y: Float[Tensor, "t w d"], like: Tensor | None) -> Float[Tensor, "t w d"]:
@@ -227,18 +243,8 @@ class Dictionary(nn.Module):
             raise WrongUse(
                 f"decode with {self}", found="no inputs, whose size it has to give back", do="pass like=the inputs"
             )
-        mean, size = self._scale(self._flat(like)[0])
+        mean, size = self.scale(self._flat(like)[0])
         return y if size is None else y * size + mean
-
-    def _scale(self, x: Float[Tensor, "t r d"]) -> tuple[Tensor | float, Tensor | None]:
-        """What is taken off each token, and what it is divided by."""
-        match self.conventions.normalised:
-            case "layer":
-                return x.mean(-1, keepdim=True), x.std(-1, keepdim=True) + 1e-5
-            case "length":
-                return 0.0, torch.linalg.vector_norm(x, dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-            case "no":
-                return 0.0, None
 
 
 def _short(sites: tuple[str, ...]) -> str:
