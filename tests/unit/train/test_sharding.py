@@ -35,6 +35,7 @@ GEOMETRIES = {
     "sae": sae("resid.0", D, UNITS),
     "clt": cross_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, D, UNITS // 2),
 }
+Told = list[tuple[float, float]]
 ARCHITECTURE = {
     "topk": TopK(k=6, aux_k=4),
     "batchtopk": BatchTopK(k=6, aux_k=4),
@@ -108,9 +109,7 @@ class Learner:
         return int(saved.values["step"])
 
 
-def trained(
-    columns: int, geometry: str, architecture: str, folder: str, until: int = STEPS
-) -> list[tuple[float, float]]:
+def trained(columns: int, geometry: str, architecture: str, folder: str, until: int = STEPS) -> Told:
     """Trains to a checkpoint, from the one that is there, if any."""
     with joined(columns) as mesh:
         learner, path = Learner(geometry, architecture, mesh), Path(folder)
