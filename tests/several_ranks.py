@@ -13,6 +13,7 @@ from collections.abc import Callable
 from multiprocessing import forkserver
 from typing import Any
 
+import torch._dynamo  # noqa: F401 - which Adam imports at its first step
 from jaxtyping import install_import_hook
 
 with install_import_hook("microtome", "beartype.beartype"):

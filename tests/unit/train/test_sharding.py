@@ -30,16 +30,16 @@ from microtome.train.sharding import (
 )
 from several_ranks import on_ranks
 
-D, UNITS, BATCH, STEPS = 16, 66, 64, 20
+D, UNITS, BATCH, STEPS = 16, 66, 32, 20
 GEOMETRIES = {
     "sae": sae("resid.0", D, UNITS),
     "clt": cross_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, D, UNITS // 2),
 }
 Told = list[tuple[float, float]]
 ARCHITECTURE = {
-    "topk": TopK(k=6, aux_k=4),
-    "batchtopk": BatchTopK(k=6, aux_k=4),
-    "matryoshka": Matryoshka(k=6, aux_k=4, levels=(0.1, 0.6, 1.0)),
+    "topk": TopK(k=2, aux_k=4),
+    "batchtopk": BatchTopK(k=2, aux_k=4),
+    "matryoshka": Matryoshka(k=2, aux_k=4, levels=(0.1, 0.6, 1.0)),
 }
 
 
@@ -63,6 +63,7 @@ class Learner:
         whole = GEOMETRIES[geometry]
         self.dictionary = untrained(whole, settings, seed=0, length=0.5, shares=shares_of(whole, mesh))
         self.since = torch.zeros(self.dictionary.n_units)
+        self.revived = False
         self.trained = {name: p for name, p in self.dictionary.named_parameters() if p.requires_grad}
         self.adam = torch.optim.Adam(self.trained.values(), lr=1e-3)
 
@@ -71,8 +72,9 @@ class Learner:
         geometry = self.dictionary.geometry
         rows = own_rows(rows_of(step, geometry.sites), self.mesh)
         x, y = (torch.stack([rows[site] for site in sites], 1) for sites in (geometry.reads, geometry.writes))
-        dead = (self.since > 2 * BATCH).split([block.units for block in geometry.blocks])
+        dead = (self.since > BATCH).split([block.units for block in geometry.blocks])
         outcome = self.dictionary.architecture.outcome(self.dictionary, x, y, Moment(1.0, dead))
+        self.revived |= "aux" in outcome.terms
         self.adam.zero_grad()
         outcome.loss.backward()
         average_gradients(self.dictionary, self.mesh)
@@ -115,6 +117,7 @@ def trained(columns: int, geometry: str, architecture: str, folder: str, until: 
         learner, path = Learner(geometry, architecture, mesh), Path(folder)
         begun = learner.resume(path) if path.exists() else 0
         told = [learner.learn(step) for step in range(begun, until)]
+        assert learner.revived == (architecture in ARCHITECTURE) or until < 5, "some are dead"
         learner.save(path, until)
         return told
 
