@@ -38,8 +38,8 @@ class Active:
 
     @property
     def firing(self) -> Bool[Tensor, "n"]:
-        """Which places are active."""
-        return self.values.detach() > 0
+        """Which places are active; signed units are so below zero too."""
+        return self.values.detach() != 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +99,14 @@ class Architecture(Config, ABC):
     """Settings of one architecture, and what it does with a block of units.
 
     Written once for every geometry: `x` comes to a block as the block reads it, `[t, r·d]`.
+
+    Attributes:
+        name: in the registry.
+        signed: whether activations may lie below zero.
     """
 
     name: ClassVar[str]
+    signed: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

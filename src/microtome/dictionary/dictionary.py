@@ -22,19 +22,22 @@ Written = tuple[Units, Picks, Float[Tensor, "_"]]
 
 @dataclass(frozen=True)
 class Conventions(Config):
-    """What a dictionary does with an input before its units read it.
+    """What a dictionary does with an input before its units read it, and what of it is never trained.
 
     Attributes:
         centred: take b_dec off first, where a dictionary writes what it reads.
-        normalised: of each token: `layer` subtracts its mean and divides by its standard deviation, `length` gives
-            it the length √d; what is written is turned back. Both are remembered token by token, so that they
-            cannot be folded into weights.
-        skip: whether the input reaches the output by a linear map beside the units.
+        normalised: of each token: `layer` subtracts its mean and divides by its standard deviation (+ 10⁻⁵),
+            `length` gives it the length √d; what is written is turned back. Both are remembered token by token,
+            so that they cannot be folded into weights.
+        skip: whether the input reaches the output by a linear map beside the units; in a dictionary of several
+            blocks, each read reaches the write of the same number alone.
+        fixed_writes: whether write vectors stay as they are drawn: W_dec asks for no gradient, so training leaves it.
     """
 
     centred: bool = True
     normalised: Literal["no", "layer", "length"] = "no"
     skip: bool = False
+    fixed_writes: bool = False
 
 
 class Dictionary(nn.Module):
@@ -46,7 +49,7 @@ class Dictionary(nn.Module):
         conventions: what is done with an input first.
         blocks: the units, block by block.
         b_dec: what is written without any unit, `[w, d_out]`.
-        W_skip: `[w·d_out, r·d_in]`, or None.
+        W_skip: `[w·d_out, r·d_in]`, of several blocks `[w, d_out, d_in]` with a map for each pair of sites; or None.
         card: how it was made, or None before it is saved.
     """
 
@@ -67,9 +70,10 @@ class Dictionary(nn.Module):
         self.blocks = nn.ModuleList(
             Units(block, d_in, d_out, architecture.extras(block.units)) for block in geometry.blocks
         )
+        for units in self.units:
+            units.W_dec.requires_grad_(not conventions.fixed_writes)
         self.b_dec = nn.Parameter(torch.zeros(len(geometry.writes), d_out))
-        skip = torch.zeros(len(geometry.writes) * d_out, len(geometry.reads) * d_in) if conventions.skip else None
-        self.W_skip = None if skip is None else nn.Parameter(skip)
+        self.W_skip = nn.Parameter(_empty_skip(geometry)) if conventions.skip else None
 
     def __repr__(self) -> str:
         reads, writes = _short(self.reads), _short(self.writes)
@@ -201,6 +205,8 @@ class Dictionary(nn.Module):
     def through(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t w e"]:
         """What inputs write by the skip."""
         assert self.W_skip is not None
+        if self.W_skip.ndim == 3:
+            return torch.einsum("twd,wed->twe", x, self.W_skip)
         return (x.flatten(1) @ self.W_skip.T).view(len(x), len(self.writes), -1)
 
     def _of_blocks(self, codes: Codes) -> list[Written]:
@@ -226,7 +232,7 @@ class Dictionary(nn.Module):
 
     def _normal(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t r d"]:
         mean, size = self._scale(x)
-        return x if size is None else (x - mean) / size
+        return x if size is None else (x - mean) / (size + self._floor)
 
     def _turned_back(self, y: Float[Tensor, "t w d"], like: Tensor | None) -> Float[Tensor, "t w d"]:
         if like is None:
@@ -236,15 +242,34 @@ class Dictionary(nn.Module):
         mean, size = self._scale(self._flat(like)[0])
         return y if size is None else y * size + mean
 
+    @property
+    def _floor(self) -> float:
+        """What keeps a constant token from a division by zero; it is no part of what is turned back."""
+        return 1e-5 if self.conventions.normalised == "layer" else 0.0
+
     def _scale(self, x: Float[Tensor, "t r d"]) -> tuple[Tensor | float, Tensor | None]:
-        """What is taken off each token, and what it is divided by."""
+        """What is taken off each token, and its size."""
         match self.conventions.normalised:
             case "layer":
-                return x.mean(-1, keepdim=True), x.std(-1, keepdim=True) + 1e-5
+                return x.mean(-1, keepdim=True), x.std(-1, keepdim=True)
             case "length":
                 return 0.0, torch.linalg.vector_norm(x, dim=-1, keepdim=True) / x.shape[-1] ** 0.5
             case "no":
                 return 0.0, None
+
+
+def _empty_skip(geometry: Geometry) -> Tensor:
+    """Zeros where the skip's weights belong. Between all sites of many layers they would not fit into memory."""
+    n_reads, n_writes = len(geometry.reads), len(geometry.writes)
+    if len(geometry.blocks) == 1:
+        return torch.zeros(n_writes * geometry.d_out, n_reads * geometry.d_in)
+    if n_reads != n_writes:
+        raise WrongUse(
+            "give a dictionary of several blocks a skip",
+            found=f"{n_reads} sites read and {n_writes} written",
+            do="pair them: each read reaches the write of the same number",
+        )
+    return torch.zeros(n_writes, geometry.d_out, geometry.d_in)
 
 
 def _short(sites: tuple[str, ...]) -> str:

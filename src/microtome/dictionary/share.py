@@ -23,6 +23,11 @@ class Share:
     of: int
     across: Across
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other process."""
+        return isinstance(self.across, Alone)
+
     @staticmethod
     def whole(units: int) -> "Share":
         """All units of a block, in one process."""
