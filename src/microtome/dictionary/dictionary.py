@@ -12,6 +12,7 @@ from microtome.core.artefact import RunCard
 from microtome.core.config import Config
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.dictionary.architecture import Architecture
+from microtome.dictionary.basis import At, at
 from microtome.dictionary.codes import Codes, Picks, side_by_side
 from microtome.dictionary.coding import UnitsCoder
 from microtome.dictionary.geometry import Geometry
@@ -192,6 +193,24 @@ class Dictionary(nn.Module):
         which = 0 if not len(block) else int(block[0])
         vectors = list(self.units)[which].get_parameter(name)[asked - starts[which]]
         return vectors.detach().view(len(asked), -1, d)
+
+    def at(self, layer: int, x: Float[Tensor, "p d"], y: Float[Tensor, "p e"]) -> At:
+        """The units that were active in one layer's MLP on a prompt, with what each read and wrote there.
+
+        Everything that depends on the prompt (which units, the size of each token) is held as it is there, so that
+        values are linear in what is read.
+
+        Args:
+            layer: whose MLP.
+            x: what it read, `[p, d]`.
+            y: what it gave, `[p, e]`.
+
+        Raises:
+            SiteNotFound: no block of units is of this layer's MLP.
+            NotSupported: its units read or write other sites too, as in a cross-layer transcoder.
+            WrongUse: another width.
+        """
+        return at(self, layer, x, y)
 
     def given(self, x: Float[Tensor, "t r d"]) -> Iterator[tuple[Units, Float[Tensor, "t rd"], Tensor | None]]:
         """What each block is given of inputs: the block, what it reads, and what is taken off it first."""
