@@ -1,6 +1,7 @@
 """Both sources of batches: every row once an epoch, the same tokens at all sites, exact resume."""
 
 import json
+from collections import Counter
 
 import pytest
 import torch
