@@ -70,6 +70,7 @@ def test_full_absorption_clause_by_clause(projection, activations, expected):
         (1.0, {0: 0.5, 1: 0.25}, 0.5),  # shared evenly
         (1.0, {0: 0.6, 1: 0.45}, 0.4),  # they give 0.9, but only 0.4 was missing
         (1.0, {0: 1.0, 1: 0.5}, 0.0),  # the main unit gives all
+        (1.0, {0: 1.5, 1: 0.5}, 0.0),  # and more than all
         (1.0, {0: 0.5, 4: 10.0}, 0.0),  # 0.6, by a unit with a cosine under 0.1
         (-1.0, {1: 0.5}, 0.0),
         (1.0, {0: 0.5, 5: 3.0}, 0.0),  # what points away absorbs nothing
