@@ -20,7 +20,7 @@ def dense_outcome(dictionary: Dictionary, x: Tensor, y: Tensor, moment: Moment) 
     norms = [block.W_dec.norm(dim=1) for block in blocks]
     rule = {
         "topk": _topk, "batchtopk": _batchtopk, "matryoshka": _batchtopk, "relu": _relu, "gated": _gated,
-        "jumprelu": _jumprelu,
+        "jumprelu": _jumprelu, "linear": _linear,
     }[settings.name]  # fmt: skip
     codes = [rule(settings, block, z, n) for block, z, n in zip(blocks, pre, norms, strict=True)]
     y_hat = _decode(dictionary, codes, x)
@@ -63,6 +63,11 @@ def _batchtopk(settings, block, z, norms):
     return z.relu() * torch.zeros_like(z).flatten().scatter(0, kept, 1.0).view_as(z)
 
 
+def _linear(settings, block, z, norms):
+    kept = (z * norms).abs().topk(settings.k, dim=1).indices
+    return z * torch.zeros_like(z).scatter(1, kept, 1.0)
+
+
 def _relu(settings, block, z, norms):
     return z.relu()
 
@@ -96,7 +101,12 @@ def _decode(dictionary, codes, x, frozen=False):
         for site, part in zip(block.block.writes, parts, strict=True):
             y[site] = y[site] + part
     y = torch.stack(y, 1)
-    return y if dictionary.W_skip is None else y + (x.flatten(1) @ held(dictionary.W_skip).T).view_as(y)
+    if dictionary.W_skip is None:
+        return y
+    skip = held(dictionary.W_skip)
+    if len(dictionary.blocks) > 1:
+        return y + torch.stack([x[:, i] @ one.T for i, one in enumerate(skip)], 1)
+    return y + (x.flatten(1) @ skip.T).view_as(y)
 
 
 def _nested(dictionary, codes, x, y):

@@ -75,6 +75,10 @@ class FormatError(MicrotomeError):
     exit_code = 4
 
 
+class StoreCorrupt(FormatError):
+    """A store of activations whose manifest or shards are cut, gone or changed."""
+
+
 class MissingFile(FormatError):
     """A file that was named is not there."""
 

@@ -60,7 +60,10 @@ def for_raw_inputs(dictionary: Dictionary, reads: Sequence[float], writes: Seque
             units.W_dec.div_(s_out[list(units.block.writes)].repeat_interleave(d_out))
         found.b_dec.div_(s_out[:, None])
         if found.W_skip is not None:
-            found.W_skip.mul_(s_in.repeat_interleave(d_in) / s_out.repeat_interleave(d_out)[:, None])
+            if found.W_skip.ndim == 3:
+                found.W_skip.mul_((s_in / s_out)[:, None, None])
+            else:
+                found.W_skip.mul_(s_in.repeat_interleave(d_in) / s_out.repeat_interleave(d_out)[:, None])
     return found
 
 

@@ -80,8 +80,10 @@ class Geometry(Config):
 
     @property
     def kind(self) -> str:
-        """Its name in the field: `sae`, `transcoder`, `crosscoder`, `cross-layer transcoder`."""
+        """Its name in the field: `sae`, `transcoder`, `crosscoder`, `cross-layer transcoder`, `set of transcoders`."""
         if len(self.blocks) > 1:
+            if all(block.reads == block.writes for block in self.blocks):
+                return "set of SAEs" if self.autoencodes else "set of transcoders"
             return "cross-layer transcoder" if self._reaches_forward() else "set of blocks"
         if self.autoencodes:
             return "sae" if len(self.reads) == 1 else "crosscoder"
@@ -119,9 +121,23 @@ def cross_layer(reads: tuple[str, ...], writes: tuple[str, ...], d_in: int, d_ou
         d_in, d_out: their widths.
         units: of each layer.
     """
-    if len(reads) != len(writes):
-        raise WrongUse(
-            "place a cross-layer transcoder", found=f"{len(reads)} reads and {len(writes)} writes", do="pair them"
-        )
+    _pair("place a cross-layer transcoder", reads, writes)
     blocks = tuple(Block((i,), tuple(range(i, len(writes))), units) for i in range(len(reads)))
     return Geometry(reads, writes, d_in, d_out, blocks)
+
+
+def layer_by_layer(reads: tuple[str, ...], writes: tuple[str, ...], d_in: int, d_out: int, units: int) -> Geometry:
+    """A transcoder a layer: a block for each, which reads that layer and writes that layer.
+
+    Args:
+        reads, writes: sites of the layers, in order, as many of each.
+        d_in, d_out: their widths.
+        units: of each layer.
+    """
+    _pair("place a transcoder at every layer", reads, writes)
+    return Geometry(reads, writes, d_in, d_out, tuple(Block((i,), (i,), units) for i in range(len(reads))))
+
+
+def _pair(what: str, reads: tuple[str, ...], writes: tuple[str, ...]) -> None:
+    if len(reads) != len(writes):
+        raise WrongUse(what, found=f"{len(reads)} reads and {len(writes)} writes", do="pair them")

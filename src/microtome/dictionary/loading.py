@@ -1,0 +1,86 @@
+"""Dictionaries of every format: recognised by their files, read, and written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from microtome.core.errors import FormatError, MissingFile
+from microtome.dictionary import formats as _formats  # noqa: F401 - so that every one registers itself
+from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.format import FORMATS
+from microtome.dictionary.places import Where
+
+
+def load_dictionary(
+    path: str | Path,
+    format: str | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    reads: str | Sequence[str] | None = None,
+    writes: str | Sequence[str] | None = None,
+) -> Dictionary:
+    """Reads a dictionary: microtome's own, or one of another tool; nothing in its files is run.
+
+    Its units and activations are numbered and sized as its own tool numbers and sizes them. What training scaled
+    and the file still keeps apart (lengths of write vectors, the size of inputs) is folded into the weights.
+
+    Args:
+        path: a folder or a file.
+        format: its format by name, as `microtome list format` shows them; None recognises it by its files.
+        device: where its weights go.
+        reads: the site that units read, where the files do not say it, or say it otherwise; of several layers a
+            list, or a pattern such as `mlp.in.*`.
+        writes: the site that they write, of a transcoder.
+
+    Raises:
+        MissingFile: there is nothing.
+        UnknownName: no format has that name.
+        FormatError: it is of no known format, malformed, truncated, or not what it says.
+        NotSupported: it holds what no `Dictionary` does exactly.
+        WrongUse: no site is named, by the files or here.
+    """
+    path = Path(path)
+    what = f"load the dictionary {path}"
+    if not path.exists():
+        raise MissingFile(what, found="nothing of that name", do="check the path; download it first")
+    if format is None:
+        fitting = [entry.name for entry in FORMATS if entry.value().recognises(path)]
+        if len(fitting) != 1:
+            raise FormatError(
+                what,
+                found=f"the files of {' and of '.join(fitting)}"
+                if fitting
+                else f"the files of no format: {_held(path)}",
+                do="name the folder that holds its weights and settings, or its format: format=…",
+            )
+        format = fitting[0]
+    where = Where(_several(reads), _several(writes))
+    return FORMATS.get(format)().read(path, where).to(device)
+
+
+def save_as(dictionary: Dictionary, path: str | Path, format: str = "microtome") -> Path:
+    """Writes a dictionary into a folder as another tool keeps them; returns the folder.
+
+    Args:
+        dictionary: what to write.
+        path: the folder.
+        format: by name; `microtome list format` shows which are written.
+
+    Raises:
+        UnknownName: no format has that name.
+        NotSupported: the format cannot say what this dictionary does.
+        WrongUse: nothing can be written there.
+    """
+    return FORMATS.get(format)().write(dictionary, Path(path))
+
+
+def _several(sites: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    return (sites,) if isinstance(sites, str) else sites if sites is None else tuple(sites)
+
+
+def _held(path: Path) -> str:
+    if path.is_file():
+        return path.name
+    names = sorted(one.name for one in path.iterdir())
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "") or "an empty folder"
