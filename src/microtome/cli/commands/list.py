@@ -17,6 +17,7 @@ HOMES = {
     "architecture": ("microtome.dictionary.architectures", "microtome.dictionary.architecture", "ARCHITECTURES"),
     "baseline": ("microtome.dictionary.baselines", "microtome.dictionary.baseline", "BASELINES"),
     "basis": ("microtome.circuit.bases", "microtome.circuit.basis", "BASES"),
+    "check": ("microtome.train.doctor", "microtome.train.doctor.check", "CHECKS"),
     "corpus": ("microtome.data.corpora", "microtome.data.corpus", "CORPORA"),
     "family": ("microtome.model.families", "microtome.model.family", "FAMILIES"),
     "metric": ("microtome.metrics", "microtome.metrics.metric", "METRICS"),
