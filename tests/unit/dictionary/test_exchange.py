@@ -11,10 +11,10 @@ from microtome.dictionary.architectures.gated import Gated
 from microtome.dictionary.architectures.relu import ReLU
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions
+from microtome.dictionary.exchange import load_dictionary, save_as
 from microtome.dictionary.folding import of_unit_length
 from microtome.dictionary.format import FORMATS
 from microtome.dictionary.geometry import crosscoder, sae, transcoder
-from microtome.dictionary.loading import load_dictionary, save_as
 
 VECTORS = Path(__file__).parent / "peer_vectors"
 CASES = [(peer, name) for peer in exchanged.PEERS for name in exchanged.cases(VECTORS / peer)]
@@ -138,6 +138,13 @@ def test_formats_that_are_only_read_say_so(tmp_path):
             save_as(exchanged.for_saelens()["relu"], tmp_path / "out", name)
     with pytest.raises(UnknownName, match="'saelens'"):
         save_as(exchanged.for_saelens()["relu"], tmp_path / "out", "saelense")
+
+
+def test_every_format_has_a_row_in_the_docs():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "exchange-dictionaries.md"
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    said = {row.split("`")[1]: row.rstrip(" |").endswith("yes") for row in rows}
+    assert said == {entry.name: entry.value.writes for entry in FORMATS}
 
 
 def test_nothing_and_nothing_known_are_told_apart(tmp_path):

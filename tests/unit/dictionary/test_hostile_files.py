@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import exchanged
 from microtome.core.errors import FormatError, MicrotomeError, MissingFile, NotSupported
-from microtome.dictionary.loading import load_dictionary
+from microtome.dictionary.exchange import load_dictionary
 
 VECTORS = Path(__file__).parent / "peer_vectors"
 # One of every layout: its folder, the file of its weights, the file of its settings.

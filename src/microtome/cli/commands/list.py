@@ -16,6 +16,7 @@ from microtome.core.registry import Registry
 HOMES = {
     "basis": ("microtome.circuit.bases", "microtome.circuit.basis", "BASES"),
     "family": ("microtome.model.families", "microtome.model.family", "FAMILIES"),
+    "format": ("microtome.dictionary.formats", "microtome.dictionary.format", "FORMATS"),
     "model": ("microtome.model.sources", "microtome.model.sources.named", "NAMED"),
     "panel": ("microtome.view.panels", "microtome.view.panel", "PANELS"),
     "rule": ("microtome.circuit", "microtome.circuit.attribution", "RULES"),
@@ -30,7 +31,7 @@ def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(HOMES)}; all where none is given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What can be named: models, families, tasks, bases, selection rules, panels of the report."""
+    """What can be named: models, families, tasks, bases, selection rules, formats of dictionaries, panels."""
     if kind is not None and kind not in HOMES:
         raise UnknownName("kind of entry", kind, HOMES, do="run `microtome list` to see all kinds")
     found = {one: _rows(one) for one in ([kind] if kind else HOMES)}
