@@ -47,6 +47,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/microtome get smollm2
 	$(BIN)/python benchmarks/capture.py
 	$(BIN)/python benchmarks/trace.py
+	$(BIN)/python benchmarks/harvest.py
 
 clean:
 	rm -rf $(VENV) out

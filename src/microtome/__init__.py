@@ -15,6 +15,8 @@ from microtome.core.progress import working
 from microtome.core.showing import drawn_by
 
 if TYPE_CHECKING:
+    from microtome.activations.harvest import harvest as harvest
+    from microtome.activations.store import open_store as open_store
     from microtome.circuit.graph import Graph as Graph
     from microtome.circuit.proof import Proof as Proof
     from microtome.circuit.proving import prove as prove
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
     from microtome.model.edits import add as add
     from microtome.model.edits import scale as scale
     from microtome.model.edits import set as set
+    from microtome.model.edits import splice as splice
     from microtome.model.model import Model as Model
     from microtome.model.opening import open as open
     from microtome.report.writer import report as report
+    from microtome.train.training import train as train
 
 _HOMES = {
     "Graph": "microtome.circuit.graph",
@@ -37,14 +41,18 @@ _HOMES = {
     "Proof": "microtome.circuit.proof",
     "ablate": "microtome.model.edits",
     "add": "microtome.model.edits",
+    "harvest": "microtome.activations.harvest",
     "load_dictionary": "microtome.dictionary.exchange",
     "open": "microtome.model.opening",
+    "open_store": "microtome.activations.store",
     "prove": "microtome.circuit.proving",
     "report": "microtome.report.writer",
     "scale": "microtome.model.edits",
     "set": "microtome.model.edits",
+    "splice": "microtome.model.edits",
     "task": "microtome.data.task",
     "trace": "microtome.circuit.trace",
+    "train": "microtome.train.training",
 }
 
 __all__ = sorted(_HOMES)

@@ -20,7 +20,7 @@ def dense_outcome(dictionary: Dictionary, x: Tensor, y: Tensor, moment: Moment) 
     norms = [block.W_dec.norm(dim=1) for block in blocks]
     rule = {
         "topk": _topk, "batchtopk": _batchtopk, "matryoshka": _batchtopk, "relu": _relu, "gated": _gated,
-        "jumprelu": _jumprelu,
+        "jumprelu": _jumprelu, "linear": _linear,
     }[settings.name]  # fmt: skip
     codes = [rule(settings, block, z, n) for block, z, n in zip(blocks, pre, norms, strict=True)]
     y_hat = _decode(dictionary, codes, x)
@@ -61,6 +61,11 @@ def _topk(settings, block, z, norms):
 def _batchtopk(settings, block, z, norms):
     kept = (z * norms).flatten().topk(round(settings.k * len(z))).indices
     return z.relu() * torch.zeros_like(z).flatten().scatter(0, kept, 1.0).view_as(z)
+
+
+def _linear(settings, block, z, norms):
+    kept = (z * norms).abs().topk(settings.k, dim=1).indices
+    return z * torch.zeros_like(z).scatter(1, kept, 1.0)
 
 
 def _relu(settings, block, z, norms):

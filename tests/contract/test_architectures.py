@@ -4,6 +4,8 @@ Gradients of the sparse step are held to a dense loss, written here without any 
 differentiated by autograd. Inputs have a mean far from zero, so that a bias that is forgotten shows.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from dense_reference import dense_outcome
@@ -82,19 +84,23 @@ def test_gradients_are_those_of_the_dense_loss(dictionary):
 def test_a_token_does_not_change_its_neighbours(dictionary):
     x, y = batch(dictionary)
     dictionary.architecture.settle(dictionary.architecture.outcome(dictionary, x, y, moment(dictionary)))
+    for name, threshold in dictionary.named_parameters():
+        if name.endswith("threshold") and not threshold.ndim:
+            threshold.detach().mul_(0.99)  # off the very activation that it was set to
     given = x.squeeze(1)
     together = dictionary.encode(given).dense()
     alone = torch.stack([dictionary.encode(token).dense() for token in given])
     torch.testing.assert_close(together, alone)
 
 
-def test_codes_are_above_zero_and_know_their_batch(dictionary):
+def test_codes_have_their_sign_and_know_their_batch(dictionary):
     x = batch(dictionary)[0].squeeze(1)
     codes = dictionary.encode(x.view(4, 10, *x.shape[1:]))
     assert codes.shape == (4, 10)
     assert codes.n_units == dictionary.n_units
-    assert (codes.values > 0).all()
-    assert len(codes.values) > 0
+    assert (codes.values != 0).all()
+    assert (codes.values > 0).any()
+    assert bool((codes.values < 0).any()) == dictionary.architecture.signed
     again = Codes.of(codes.dense())
     assert torch.equal(again.ids, codes.picks.ids[codes_order(codes)])
     assert dictionary.reconstruct(x.view(4, 10, *x.shape[1:])).shape[:2] == (4, 10)
@@ -130,6 +136,30 @@ def test_folding_the_scale_of_inputs_changes_no_output(dictionary):
     expected = dictionary.reconstruct((x * s_in).squeeze(1)).view(len(x), len(writes), -1) / s_out
     folded = for_raw_inputs(dictionary, reads, writes)
     torch.testing.assert_close(folded.reconstruct(x.squeeze(1)), expected.squeeze(1))
+
+
+def test_places_that_fire_are_those_of_the_codes(dictionary):
+    x = batch(dictionary)[0]
+    active = [dictionary.architecture.activate(*given) for given in dictionary.given(x)]
+    assert sum(int(one.firing.sum()) for one in active) == len(dictionary.encode(x.squeeze(1)).ids)
+
+
+def test_fixed_writes_stay_as_they_were_drawn(dictionary, tmp_path):
+    """No gradient reaches them, while every other parameter gets its own; folded and saved, they are still fixed."""
+    conventions = replace(dictionary.conventions, fixed_writes=True)
+    fixed = Dictionary(dictionary.geometry, dictionary.architecture, conventions).double()
+    fixed.load_state_dict(dictionary.state_dict())
+    for made in (dictionary, fixed):
+        made.architecture.outcome(made, *batch(made), moment(made)).loss.backward()
+    for (name, free), held in zip(dictionary.named_parameters(), fixed.parameters(), strict=True):
+        if name.endswith("W_dec"):
+            assert held.grad is None
+        elif free.requires_grad:
+            torch.testing.assert_close(held.grad, free.grad)
+    again = load(save(of_unit_length(fixed).float(), tmp_path / "dictionary"))
+    assert again.conventions.fixed_writes
+    assert not any(units.W_dec.requires_grad for units in again.units)
+    assert all(units.W_enc.requires_grad for units in again.units)
 
 
 def test_what_is_saved_comes_back(dictionary, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from microtome.core import errors
 from microtome.core.sites import KINDS, foreign_name
+from microtome.metrics import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -38,8 +39,22 @@ def error_classes() -> str:
     return "\n".join(parts)
 
 
-TABLES = {"sites.md": sites, "coming-from-other-tools.md": foreign, "errors.md": error_classes}
-STARTS = {"sites.md": "| site |", "coming-from-other-tools.md": "| `hook_embed`", "errors.md": "## "}
+def metrics() -> str:
+    rows = [
+        f"| `{entry.name}` | {entry.summary} | {entry.value.unit} | {entry.value.better}"
+        f" | {'' if entry.value.best is None else f'{entry.value.best:g}'} |"
+        for entry in METRICS
+    ]
+    return "\n".join(["| metric | what it is | unit | better | best |", "|---|---|---|---|---|", *rows]) + "\n"
+
+
+TABLES = {"sites.md": sites, "coming-from-other-tools.md": foreign, "errors.md": error_classes, "metrics.md": metrics}
+STARTS = {
+    "sites.md": "| site |",
+    "coming-from-other-tools.md": "| `hook_embed`",
+    "errors.md": "## ",
+    "metrics.md": "| metric |",
+}
 
 if __name__ == "__main__":
     for name, table in TABLES.items():

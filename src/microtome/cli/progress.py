@@ -29,11 +29,15 @@ class OnTerminal:
     def start(self, label: str, total: int | None) -> int:
         """A new line."""
         self._bars.start()
-        return self._bars.add_task(label, total=total)
+        return self._bars.add_task(label, total=total, said="")
 
     def advance(self, handle: int, steps: int = 1) -> None:
         """Moves its bar."""
         self._bars.advance(Handle(handle), steps)
+
+    def say(self, handle: int, text: str) -> None:
+        """Puts words after its bar."""
+        self._bars.update(Handle(handle), said=text)
 
     def finish(self, handle: int) -> None:
         """Takes the line away."""
@@ -49,7 +53,8 @@ def progress_on_stderr() -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    told = TextColumn("{task.fields[said]}", markup=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), told)
     # Standard output is left alone: rich would wrap it and send it to the terminal, also where it is a file.
     bars = Bars(*columns, console=console, transient=True, refresh_per_second=5, redirect_stdout=False)
     try:

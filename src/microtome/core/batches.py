@@ -43,3 +43,12 @@ class BatchSource(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a state that an equal source gave."""
         ...
+
+
+@runtime_checkable
+class Shuffles(Protocol):
+    """What can be read in shuffled batches, such as a store."""
+
+    def shuffled(self, seed: int = 0, sites: Sequence[str] | None = None) -> BatchSource:
+        """Its rows at these sites, at all where None, in an order that the seed decides."""
+        ...

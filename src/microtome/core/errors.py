@@ -75,6 +75,10 @@ class FormatError(MicrotomeError):
     exit_code = 4
 
 
+class StoreCorrupt(FormatError):
+    """A store of activations whose manifest or shards are cut, gone or changed."""
+
+
 class MissingFile(FormatError):
     """A file that was named is not there."""
 
@@ -83,6 +87,12 @@ class MissingFile(FormatError):
 
 class CheckFailed(MicrotomeError):
     """A measured check of an opened model or of a result lies outside its tolerance."""
+
+    exit_code = 4
+
+
+class TrainingStopped(MicrotomeError):
+    """The doctor stopped a training run; the message says what it found."""
 
     exit_code = 4
 

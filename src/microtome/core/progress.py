@@ -20,6 +20,10 @@ class Progress(Protocol):
         """So many steps of it are done."""
         ...
 
+    def say(self, handle: int, text: str) -> None:
+        """How it goes, in a few words that replace those before."""
+        ...
+
     def finish(self, handle: int) -> None:
         """It ended, done or not."""
         ...
@@ -33,6 +37,9 @@ class Silent:
         return 0
 
     def advance(self, handle: int, steps: int = 1) -> None:
+        """Nothing to show."""
+
+    def say(self, handle: int, text: str) -> None:
         """Nothing to show."""
 
     def finish(self, handle: int) -> None:
@@ -82,3 +89,7 @@ class Step:
     def __call__(self, steps: int = 1) -> None:
         """So many more steps are done."""
         self._progress.advance(self._handle, steps)
+
+    def say(self, text: str) -> None:
+        """How it goes, in a few words that replace those before."""
+        self._progress.say(self._handle, text)

@@ -30,15 +30,14 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
     """
     parts: list[Written] = []
     for (units, read, shift), gone in zip(dictionary.given(seen.x), seen.moment.dead, strict=True):
-        if not k or not gone.any():
+        if not k or not units.share.across.any(gone):
             continue
         held = None if shift is None else shift.detach()
         with torch.no_grad():
             which = gone.nonzero()[:, 0]
-            chosen = top_of_each(read, units.W_enc[which], units.b_enc[which], held, k)
+            chosen = top_of_each(read, units.W_enc[which], units.b_enc[which], held, k, share=units.share)
             picks = Picks(which[chosen.ids], chosen.offsets, len(gone), chosen.dots)
         parts.append((units, picks, values(read, units.W_enc, units.b_enc, held, picks)))
     if not parts:
         return {}
-    said = torch.stack([units.written(active, picks, len(dictionary.writes)) for units, picks, active in parts]).sum(0)
-    return {"aux": AUX_WEIGHT * squared((seen.y - seen.y_hat).detach() - said)}
+    return {"aux": AUX_WEIGHT * squared((seen.y - seen.y_hat).detach() - dictionary.by_units(parts))}

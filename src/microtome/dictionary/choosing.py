@@ -12,13 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.dictionary.codes import Picks
+from microtome.dictionary.share import Share
 from microtome.dictionary.sparse import dots, kernels_for
 
-# Places screened beyond those that are wanted: a share of them, and a few where they are few.
-SPARE_SHARE, SPARE = 0.25, 8
-# bf16 keeps 8 bits, so each factor of a product is off by up to 2⁻⁹ of itself. The errors of d products add up
-# like a random walk; five standard deviations of it lie within this many times 2⁻⁹ ‖x‖ ‖w‖ / √d · √d/√d.
-BF16, DEVIATIONS = 2.0**-9, 5.0
+# bf16 keeps 8 bits, so each factor of a product is off by up to 2⁻⁹ of itself. Errors of d products add up like a
+# random walk, to about 2⁻⁹ ‖x‖ ‖w‖ / √d; a place is looked at where it is within so many of these of the bound.
+BF16, DEVIATIONS = 2.0**-9, 6.0
 
 
 def top_of_each(
@@ -28,16 +27,20 @@ def top_of_each(
     shift: Float[Tensor, "d"] | None,
     k: int,
     scale: Float[Tensor, "u"] | None = None,
+    share: Share | None = None,
 ) -> Picks:
-    """The k units of each token with the largest ((x − shift) · weights + bias) · scale, of those above zero."""
+    """The k units of each token with the largest ((x − shift) · weights + bias) · scale, of those above zero.
+
+    Where these units are a share of a block, those of them that are among the k of the whole block.
+    """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    k = min(k, len(bias))
-    wanted = min(k + math.ceil(SPARE_SHARE * k) + SPARE, len(bias))
-    screened = kernels_for(x).largest(_product(x, weights), bias, scale, wanted)
-    exact, scores = _rescored(x, weights, bias, scale, screened)
-    table = scores.view(len(x), wanted)
-    chosen = torch.zeros_like(table, dtype=torch.bool).scatter_(1, table.topk(k, dim=1).indices, True)
-    return exact.where(chosen.flatten() & (scores > 0))
+    picks = kernels_for(x).top_of_each(_product(x, weights), x, weights, bias, scale, min(k, len(bias)))
+    if share is None or share.alone:
+        return picks
+    table = scale.new_full((len(x), k), -torch.inf)
+    filled = torch.arange(k, device=x.device) < picks.counts[:, None]
+    table[filled] = _scores(picks, bias, scale)
+    return picks.where(share.across.largest(table, k)[filled])
 
 
 def top_of_all(
@@ -47,16 +50,23 @@ def top_of_all(
     shift: Float[Tensor, "d"] | None,
     n: int,
     scale: Float[Tensor, "u"] | None = None,
+    share: Share | None = None,
 ) -> Picks:
-    """The n places of the whole batch with the largest ((x − shift) · weights + bias) · scale, of those above zero."""
+    """The n places of the whole batch with the largest ((x − shift) · weights + bias) · scale, of those above zero.
+
+    Where these units are a share of a block, those of them that are among the n of the whole block and batch.
+    """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    n = min(n, len(x) * len(bias))
-    wanted = min(n + math.ceil(SPARE_SHARE * n) + SPARE, len(x) * len(bias))
-    screened = kernels_for(x).largest_of_all(_product(x, weights), bias, scale, wanted)
-    exact, scores = _rescored(x, weights, bias, scale, screened)
-    chosen = torch.zeros_like(scores, dtype=torch.bool)
-    chosen[scores.topk(min(n, len(scores))).indices] = True
-    return exact.where(chosen & (scores > 0))
+    picks = kernels_for(x).top_of_all(_product(x, weights), x, weights, bias, scale, min(n, len(x) * len(bias)))
+    if share is None or share.alone:
+        return picks
+    places = picks.rows * share.of + share.first + picks.ids
+    return picks.where(share.across.largest_of_all(_scores(picks, bias, scale), places, n))
+
+
+def _scores(picks: Picks, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"]) -> Float[Tensor, "n"]:
+    assert picks.dots is not None
+    return (picks.dots + bias[picks.ids]) * scale[picks.ids]
 
 
 def above(
@@ -72,13 +82,13 @@ def above(
     product = _product(x, weights)
     slack = torch.zeros_like(x[:, 0])
     if product.dtype == torch.bfloat16:
-        largest = torch.linalg.vector_norm(weights, dim=1).max()
-        slack = DEVIATIONS * BF16 * torch.linalg.vector_norm(x, dim=1) * largest / math.sqrt(x.shape[1])
-        slack = slack + 2 * BF16 * (bound - bias).abs().max()
-    screened = kernels_for(x).above(product, bound - bias, slack)
-    exact = _with_dots(x, weights, screened)
-    assert exact.dots is not None
-    return exact.where(exact.dots + bias[exact.ids] > bound[exact.ids])
+        longest = torch.linalg.vector_norm(weights, dim=1).max()
+        slack = DEVIATIONS * BF16 * torch.linalg.vector_norm(x, dim=1) * longest / math.sqrt(x.shape[1])
+        slack += BF16 * (bound - bias).abs().max()  # the product itself is rounded too
+    screened = kernels_for(x).screen(product, bias - bound, torch.ones_like(bias), -slack)
+    exact = dots(x, weights, screened)
+    picks = Picks(screened.ids, screened.offsets, screened.n_units, exact)
+    return picks.where(exact + bias[screened.ids] > bound[screened.ids])
 
 
 def _centred(x: Tensor, shift: Tensor | None) -> Tensor:
@@ -96,15 +106,3 @@ def bf16_is_quick(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return device.type == "cuda"
-
-
-def _rescored(
-    x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, screened: Picks
-) -> tuple[Picks, Float[Tensor, "n"]]:
-    exact = _with_dots(x, weights, screened)
-    assert exact.dots is not None
-    return exact, (exact.dots + bias[exact.ids]) * scale[exact.ids]
-
-
-def _with_dots(x: Tensor, weights: Tensor, screened: Picks) -> Picks:
-    return Picks(screened.ids, screened.offsets, screened.n_units, dots(x, weights, screened))

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.dictionary.codes import Picks
-from microtome.dictionary.kernels import plain
+from microtome.dictionary.kernels import compiled, plain
 
 # Share of chosen places from which on the dense products are quicker.
 DENSE = 0.05
@@ -99,5 +99,5 @@ def _dense(picks: Picks) -> bool:
 
 
 def kernels_for(x: Tensor) -> ModuleType:
-    """The products for the device on which a tensor lies."""
-    return plain
+    """The products for the device on which a tensor lies; compiled ones are for float32, what is trained in."""
+    return compiled if x.device.type == "cpu" and x.dtype == torch.float32 else plain

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from microtome.dictionary.codes import Picks
 from microtome.dictionary.geometry import Block
+from microtome.dictionary.share import Share
 from microtome.dictionary.sparse import decoded
 
 
@@ -18,11 +19,12 @@ class Units(nn.Module):
         W_enc: read vectors `[u, r·d_in]`.
         b_enc: their biases `[u]`.
         W_dec: write vectors `[u, w·d_out]`.
+        share: which units of the block these are, where the others lie in other processes.
     """
 
     def __init__(self, block: Block, d_in: int, d_out: int, extras: dict[str, Float[Tensor, "..."]]):
         super().__init__()
-        self.block = block
+        self.block, self.share = block, Share.whole(block.units)
         self.W_enc = nn.Parameter(torch.zeros(block.units, len(block.reads) * d_in))
         self.b_enc = nn.Parameter(torch.zeros(block.units))
         self.W_dec = nn.Parameter(torch.zeros(block.units, len(block.writes) * d_out))

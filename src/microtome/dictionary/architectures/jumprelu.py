@@ -79,7 +79,9 @@ class JumpReLU(Architecture):
     def terms(self, dictionary: "Dictionary", seen: Seen) -> dict[str, Float[Tensor, ""]]:
         """The penalty on active units."""
         counts = [self._count(one).sum() for one in seen.active]
-        return {"sparsity": seen.moment.ramp * self.l0 * torch.stack(counts).sum() / len(seen.x)}
+        return {
+            "sparsity": seen.moment.ramp * self.l0 * dictionary.across.summed(torch.stack(counts).sum()) / len(seen.x)
+        }
 
     def _count(self, one: Active) -> Float[Tensor, "n"]:
         if self.penalty == "tanh":

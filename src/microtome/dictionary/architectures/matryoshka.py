@@ -53,7 +53,7 @@ class Matryoshka(BatchTopK):
         y_hat = dictionary.written([], x).expand_as(y)
         errors = []
         for low, high in zip((0.0, *self.levels), self.levels, strict=False):
-            y_hat = y_hat + dictionary.written([_between(one, low, high) for one in active]) - dictionary.b_dec
+            y_hat = y_hat + dictionary.by_units([_between(one, low, high) for one in active])
             errors.append(squared(y - y_hat))
         terms = self.terms(dictionary, Seen(x, y, active, y_hat, moment))
         return Outcome({"reconstruction": torch.stack(errors).mean(), **terms}, active, y_hat)
@@ -61,6 +61,6 @@ class Matryoshka(BatchTopK):
 
 def _between(active: Active, low: float, high: float) -> "Written":
     """The units of one level that the level before does not have."""
-    n, ids = active.picks.n_units, active.picks.ids
+    n, ids = active.units.share.of, active.units.share.first + active.picks.ids
     chosen = (ids >= round(low * n)) & (ids < round(high * n))
     return active.units, replace(active.picks.where(chosen), dots=None), active.values[chosen]

@@ -48,10 +48,10 @@ class ReLU(Architecture):
 
     def terms(self, dictionary: "Dictionary", seen: Seen) -> dict[str, Float[Tensor, ""]]:
         """See `Architecture.terms`."""
-        return {"sparsity": seen.moment.ramp * self.l1 * l1(seen)}
+        return {"sparsity": seen.moment.ramp * self.l1 * dictionary.across.summed(l1(seen))}
 
 
 def l1(seen: Seen) -> Float[Tensor, ""]:
-    """Σ activation × length of the write vector, averaged over tokens."""
+    """Σ activation × length of the write vector, averaged over tokens: of the units that lie here."""
     paid = [(one.values * one.units.norms[one.picks.ids]).sum() for one in seen.active]
     return torch.stack(paid).sum() / len(seen.x)

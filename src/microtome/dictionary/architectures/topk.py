@@ -47,7 +47,7 @@ class TopK(Architecture):
         """See `Architecture.activate`."""
         with torch.no_grad():
             scale = units.norms if self.by_norm else None
-            picks = top_of_each(x, units.W_enc, units.b_enc, shift, self.k, scale)
+            picks = top_of_each(x, units.W_enc, units.b_enc, shift, self.k, scale, units.share)
         found = values(x, units.W_enc, units.b_enc, shift, picks)
         return Active(units, picks, found, found)
 

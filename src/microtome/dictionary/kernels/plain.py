@@ -6,6 +6,9 @@ from torch import Tensor
 
 from microtome.dictionary.codes import Picks
 
+# Candidates kept for each place that is wanted: bf16 scores are off by their rounding, so that one of the strongest
+# may look a little weaker.
+SPARE_SHARE, SPARE = 0.25, 8
 # Numbers that a chunk of gathered rows may hold, so that memory stays bounded.
 AT_ONCE = 1 << 26
 
@@ -40,22 +43,61 @@ def _parts(x: Tensor, width: int) -> tuple[Tensor, ...]:
     return x.split(max(1, AT_ONCE // width)) if len(x) else ()
 
 
-def largest(product: Float[Tensor, "t u"], bias: Float[Tensor, "u"], scale: Float[Tensor, "u"], k: int) -> Picks:
-    """The k places of each row with the largest (product + bias) · scale."""
-    scores = (product.float() + bias) * scale
-    ids = scores.topk(min(k, scores.shape[1]), dim=1).indices.sort(1).values
-    offsets = torch.arange(len(scores) + 1, device=scores.device) * ids.shape[1]
-    return Picks(ids.flatten(), offsets, scores.shape[1])
+def top_of_each(
+    product: Tensor,
+    x: Float[Tensor, "t d"],
+    weights: Float[Tensor, "u d"],
+    bias: Float[Tensor, "u"],
+    scale: Float[Tensor, "u"],
+    k: int,
+) -> Picks:
+    """The k units of each row with the largest (x · weights + bias) · scale, of those above zero.
+
+    Args:
+        product: x · weights to the precision at hand, `[t, u]`, by which candidates are screened.
+        x, weights, bias, scale: what decides among them.
+        k: at most u.
+    """
+    scores = (product.to(x.dtype) + bias) * scale
+    ids = scores.topk(with_spare(k, scores.shape[1]), dim=1).indices.sort(1).values
+    offsets = torch.arange(len(scores) + 1, device=x.device) * ids.shape[1]
+    exact, scores = _rescored(x, weights, bias, scale, Picks(ids.flatten(), offsets, product.shape[1]))
+    table = scores.view(len(x), -1)
+    chosen = torch.zeros_like(table, dtype=torch.bool).scatter_(1, table.topk(k, dim=1).indices, True)
+    return exact.where(chosen.flatten() & (scores > 0))
 
 
-def largest_of_all(product: Float[Tensor, "t u"], bias: Float[Tensor, "u"], scale: Float[Tensor, "u"], n: int) -> Picks:
-    """The n places with the largest (product + bias) · scale of the whole array."""
-    scores = (product.float() + bias) * scale
-    chosen = torch.zeros_like(scores, dtype=torch.bool)
-    chosen.view(-1)[scores.flatten().topk(min(n, scores.numel())).indices] = True
-    return Picks.of(chosen)
+def top_of_all(
+    product: Tensor,
+    x: Float[Tensor, "t d"],
+    weights: Float[Tensor, "u d"],
+    bias: Float[Tensor, "u"],
+    scale: Float[Tensor, "u"],
+    n: int,
+) -> Picks:
+    """The n places of the whole array with the largest (x · weights + bias) · scale, of those above zero."""
+    candidates = (product.to(x.dtype) + bias) * scale
+    chosen = torch.zeros_like(candidates, dtype=torch.bool)
+    chosen.view(-1)[candidates.flatten().topk(with_spare(n, candidates.numel())).indices] = True
+    exact, scores = _rescored(x, weights, bias, scale, Picks.of(chosen))
+    best = torch.zeros_like(scores, dtype=torch.bool)
+    best[scores.topk(n).indices] = True
+    return exact.where(best & (scores > 0))
 
 
-def above(product: Float[Tensor, "t u"], bound: Float[Tensor, "u"], slack: Float[Tensor, "t"]) -> Picks:
-    """Every place where product + the row's slack is above the unit's bound."""
-    return Picks.of(product.float() + slack[:, None] > bound)
+def screen(product: Tensor, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"], bounds: Float[Tensor, "t"]) -> Picks:
+    """Every place where (product + bias) · scale is above its row's bound."""
+    return Picks.of((product.to(bias.dtype) + bias) * scale > bounds[:, None])
+
+
+def with_spare(n: int, most: int) -> int:
+    """How many to screen for n that are wanted."""
+    return min(n + int(SPARE_SHARE * n) + SPARE, most)
+
+
+def _rescored(
+    x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, screened: Picks
+) -> tuple[Picks, Float[Tensor, "n"]]:
+    exact = dots(x, weights, screened)
+    ids = screened.ids
+    return Picks(ids, screened.offsets, screened.n_units, exact), (exact + bias[ids]) * scale[ids]

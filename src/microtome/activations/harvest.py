@@ -1,0 +1,105 @@
+"""Harvesting: a model's activations over many texts, put on the disk shard by shard."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from microtome.activations.config import HarvestConfig
+from microtome.activations.contexts import Contexts
+from microtome.activations.manifest import FORMAT, NAME, Manifest
+from microtome.activations.rows import Taking, limits, widths_of
+from microtome.activations.shards import Draft, rows_of_shard
+from microtome.activations.store import ActivationStore, open_store
+from microtome.core.artefact import RunCard, writable
+from microtome.core.errors import WrongUse
+from microtome.core.progress import working
+from microtome.data.corpus import Corpus, corpus_of
+from microtome.model.model import Model
+
+
+def harvest(
+    model: Model,
+    texts: str | Path | Corpus | Iterable[str],
+    sites: Sequence[str],
+    *,
+    tokens: int | None = None,
+    out: str | Path = "store",
+    config: HarvestConfig | None = None,
+) -> ActivationStore:
+    """Runs a model over texts and keeps its activations at some sites in a folder, several sites from one pass.
+
+    Killed at any moment, what the manifest names stays whole, and the same call goes on from there: the rows are
+    those of a harvest that was never interrupted. With more `tokens` it appends.
+
+    Args:
+        model: with its tokenizer; without edits. Each pass ends after the last of the sites.
+        texts: a file or folder, the name of a corpus, texts, or a `Corpus`.
+        sites: patterns of sites that hold one vector for each token.
+        tokens: how many rows to keep; None for all that the texts give.
+        out: folder of the store.
+        config: how texts are read and rows are kept; None for `HarvestConfig()`.
+
+    Raises:
+        WrongUse: the folder holds a store that was made otherwise, or something else; nothing to keep; a site
+            without one vector for each token.
+        SiteNotFound: a site does not exist.
+        StoreCorrupt: a shard that the manifest names is not whole.
+        CheckFailed: an activation is not finite.
+    """
+    folder, config = Path(out), config or HarvestConfig()
+    if tokens is not None and tokens < 1:
+        raise WrongUse("harvest activations", found=f"tokens={tokens}", do="ask for one or more, or leave it out")
+    read = corpus_of(texts)
+    widths = widths_of(model, sites)
+    card = RunCard("activations", FORMAT, config.seed, config.to_dict(), model.card, read.card)
+    fresh = Manifest(card.to_dict(), widths, {})
+    contexts = Contexts(read, model.tokenizer, config)
+    manifest = _begun(folder, fresh)
+    if manifest is None:
+        manifest = replace(fresh, limits=limits(model, contexts, list(widths)))
+        manifest.save(folder)
+    if not manifest.complete and (tokens is None or manifest.n_tokens < tokens):
+        _go_on(Taking(model, contexts, list(widths), manifest.limits, manifest.cursor), manifest, folder, tokens)
+    return open_store(folder)
+
+
+def _begun(folder: Path, fresh: Manifest) -> Manifest | None:
+    """The manifest of what stands in the folder already, if it is the same store; leftovers of a kill are removed."""
+    writable(folder / NAME)
+    if not (folder / NAME).exists():
+        strangers = [one.name for one in folder.iterdir() if not one.name.endswith(".part")] if folder.exists() else []
+        if strangers:
+            raise WrongUse(
+                f"harvest into {folder}",
+                found=f"a folder that is no store; in it {strangers[0]!r}",
+                do="name a new or an empty folder",
+            )
+    found = Manifest.load(folder) if (folder / NAME).exists() else None
+    if found is not None:
+        found.check_same(fresh, folder)
+        open_store(folder)  # every shard that it names is there
+    for left in folder.glob(".*.part") if folder.exists() else ():
+        left.unlink(missing_ok=True)
+    return found
+
+
+def _go_on(taking: Taking, manifest: Manifest, folder: Path, tokens: int | None) -> None:
+    """Adds shards until there are enough rows, or no more texts."""
+    config, counted = manifest.config, Counter(manifest.left_out)
+    capacity = rows_of_shard(manifest.sites, config.dtype, config.shard_bytes)
+    draft = Draft(manifest.sites, config.dtype, capacity)
+    with working("harvesting", tokens) as step:
+        step(manifest.n_tokens)
+        while not manifest.complete and (tokens is None or manifest.n_tokens < tokens):
+            wanted = capacity if tokens is None else min(capacity, tokens - manifest.n_tokens)
+            for rows in taking.take(wanted):
+                draft.add(rows)
+                step(len(rows))
+            ended = draft.rows < wanted
+            if draft.rows:
+                record = draft.write(folder, len(manifest.shards))
+                manifest = replace(manifest, shards=(*manifest.shards, record))
+            left_out = dict(sorted((counted + taking.left_out).items()))
+            manifest = replace(manifest, cursor=taking.cursor, left_out=left_out, complete=ended)
+            manifest.save(folder)  # from here on the shard exists

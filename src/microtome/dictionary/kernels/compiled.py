@@ -1,0 +1,307 @@
+"""The sparse products and choices for the CPU, compiled by numba: the same functions as in `plain`.
+
+Every loop runs over rows or units that no other thread touches, so results do not depend on the number of threads.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numba import get_num_threads, njit, prange, set_num_threads
+from torch import Tensor
+
+from microtome.dictionary.codes import Picks
+from microtome.dictionary.kernels.plain import with_spare
+
+# Sums may be taken in another order, for vector instructions; NaN and infinity keep their meaning.
+FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
+MOST_THREADS = get_num_threads()  # before anyone has set it: what numba was started with
+# Rows that a thread takes together: they share its room, and each begins where the one before ended.
+HEIGHT = 64
+# One row in so many tells how high the strongest of a whole batch begin.
+SAMPLED = 16
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    return njit(parallel=True, cache=True, fastmath=FAST, nogil=True)(function)
+
+
+def _within(function: Callable[..., Any]) -> Any:
+    return njit(cache=True, fastmath=FAST, nogil=True)(function)
+
+
+def dots(x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"], picks: Picks) -> Float[Tensor, "n"]:
+    """x[row] · weights[id] at each place."""
+    found = torch.empty(len(picks), dtype=x.dtype)
+    _run(_dots, x, weights, picks.ids, picks.offsets, found)
+    return found
+
+
+def mixed(values: Float[Tensor, "n"], weights: Float[Tensor, "u d"], picks: Picks) -> Float[Tensor, "t d"]:
+    """Σ values · weights[id] over the places of each row."""
+    found = torch.empty(picks.n_rows, weights.shape[1], dtype=weights.dtype)
+    _run(_mixed, values, weights, picks.ids, picks.offsets, found)
+    return found
+
+
+def gathered(values: Float[Tensor, "n"], x: Float[Tensor, "t d"], picks: Picks) -> Float[Tensor, "u d"]:
+    """Σ values · x[row] over the places of each unit: the transpose of `mixed`."""
+    n, starts = len(picks), torch.zeros(picks.n_units + 1, dtype=torch.int64)
+    order, rows = torch.empty(n, dtype=torch.int64), torch.empty(n, dtype=torch.int64)
+    _run(_by_unit, picks.ids, picks.offsets, starts, order, rows)
+    found = torch.empty(picks.n_units, x.shape[1], dtype=x.dtype)
+    _run(_mixed, values[order], x, rows, starts, found)
+    return found
+
+
+def top_of_each(
+    product: Tensor,
+    x: Float[Tensor, "t d"],
+    weights: Float[Tensor, "u d"],
+    bias: Float[Tensor, "u"],
+    scale: Float[Tensor, "u"],
+    k: int,
+) -> Picks:
+    """The k units of each row with the largest (x · weights + bias) · scale, of those above zero."""
+    t, u = product.shape
+    ids, exact = torch.empty(t, k, dtype=torch.int64), torch.empty(t, k, dtype=x.dtype)
+    counts = torch.empty(t, dtype=torch.int64)
+    wanted = with_spare(k, u)
+    _run(_top_of_each, product, x, weights, bias, scale, k, wanted, ids, exact, counts)
+    kept = torch.arange(k) < counts[:, None]
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    if int(offsets[-1]) == t * k:
+        return Picks(ids.view(-1), offsets, u, exact.view(-1))
+    return Picks(ids[kept], offsets, u, exact[kept])
+
+
+def top_of_all(
+    product: Tensor,
+    x: Float[Tensor, "t d"],
+    weights: Float[Tensor, "u d"],
+    bias: Float[Tensor, "u"],
+    scale: Float[Tensor, "u"],
+    n: int,
+) -> Picks:
+    """The n places of the whole array with the largest (x · weights + bias) · scale, of those above zero."""
+    wanted = with_spare(n, product.numel())
+    sample = ((product[::SAMPLED].to(x.dtype) + bias) * scale).view(-1)
+    bound = _run(_bound, sample, min(wanted // SAMPLED + 1, len(sample)), 1.0, 2.0)[0]
+    screened = screen(product, bias, scale, x.new_full((len(x),), bound))
+    while len(screened) < wanted and bound > 0:  # the sample was richer than the rest
+        bound = bound * 0.8 if bound > 1e-30 else 0.0
+        screened = screen(product, bias, scale, x.new_full((len(x),), bound))
+    exact = dots(x, weights, screened)
+    scores = (exact + bias[screened.ids]) * scale[screened.ids]
+    chosen = torch.zeros(len(scores), dtype=torch.bool)
+    chosen[scores.topk(min(n, len(scores)), sorted=False).indices] = True
+    return Picks(screened.ids, screened.offsets, screened.n_units, exact).where(chosen & (scores > 0))
+
+
+def screen(product: Tensor, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"], bounds: Float[Tensor, "t"]) -> Picks:
+    """Every place where (product + bias) · scale is above its row's bound."""
+    counts = torch.empty(len(product), dtype=torch.int64)
+    _run(_count_above, product, bias, scale, bounds, counts)
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    ids = torch.empty(int(offsets[-1]), dtype=torch.int64)
+    _run(_fill_above, product, bias, scale, bounds, offsets, ids)
+    return Picks(ids, offsets, product.shape[1])
+
+
+def _run(kernel: Any, *arguments: Any) -> Any:
+    """Runs a kernel with as many threads as torch has; tensors become arrays of the same memory."""
+    set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
+    return kernel(*(_array(one) if isinstance(one, Tensor) else one for one in arguments))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    plain = tensor.detach()
+    # numpy has no bf16: its bits are handed over, and widened by the kernels.
+    return (plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy()
+
+
+@_within
+@no_type_check
+def _dot(a, b):
+    total = a[0] * b[0]
+    for i in range(1, len(a)):
+        total += a[i] * b[i]
+    return total
+
+
+@_compiled
+@no_type_check
+def _dots(x, weights, ids, offsets, found):
+    for row in prange(len(offsets) - 1):
+        for place in range(offsets[row], offsets[row + 1]):
+            found[place] = _dot(x[row], weights[ids[place]])
+
+
+@_compiled
+@no_type_check
+def _mixed(values, what, ids, offsets, found):
+    for row in prange(len(offsets) - 1):
+        found[row] = 0
+        for place in range(offsets[row], offsets[row + 1]):
+            w, v = what[ids[place]], values[place]
+            for i in range(found.shape[1]):
+                found[row, i] += v * w[i]
+
+
+@_within
+@no_type_check
+def _by_unit(ids, offsets, starts, order, rows):
+    """The places in the order of their units, by counting: `starts` becomes where each unit begins."""
+    for j in range(len(ids)):
+        starts[ids[j] + 1] += 1
+    for unit in range(len(starts) - 1):
+        starts[unit + 1] += starts[unit]
+    free = starts[:-1].copy()
+    for row in range(len(offsets) - 1):
+        for place in range(offsets[row], offsets[row + 1]):
+            at = free[ids[place]]
+            free[ids[place]] = at + 1
+            order[at], rows[at] = place, row
+
+
+@_within
+@no_type_check
+def _scores(product, row, bias, scale, bits, found):
+    """(product + bias) · scale of one row; bf16 comes as its bits, the upper half of a float32's."""
+    if product.itemsize == 2:
+        for j in range(len(found)):
+            bits[j] = np.int32(product[row, j]) << 16
+        wide = bits.view(np.float32)
+        for j in range(len(found)):
+            found[j] = (wide[j] + bias[j]) * scale[j]
+    else:
+        for j in range(len(found)):
+            found[j] = (product[row, j] + bias[j]) * scale[j]
+
+
+@_within
+@no_type_check
+def _count(scores, bound):
+    n = 0
+    for j in range(len(scores)):
+        n += scores[j] > bound
+    return n
+
+
+@_within
+@no_type_check
+def _collect(scores, bound, mask, found):
+    """Places above a bound, in order. `mask` and `found` have room for eight more than there are scores.
+
+    Comparing goes by whole vectors, and eight comparisons at a time are passed over where none is true.
+    """
+    mask[len(scores) :] = 0
+    for j in range(len(scores)):
+        mask[j] = scores[j] > bound
+    eights = mask[: (len(scores) + 7) // 8 * 8].view(np.uint64)
+    n = 0
+    for i in range(len(eights)):
+        if eights[i] != 0:
+            for j in range(8 * i, 8 * i + 8):
+                found[n] = j
+                n += mask[j]
+    return n
+
+
+@_within
+@no_type_check
+def _bound(scores, wanted, guess, rate):
+    """A bound with at least `wanted` scores above it, and not many more.
+
+    Counts fall about exponentially with the bound, so that a count tells how far off it is; `rate` says how fast they
+    fall. Both are best taken from a neighbour. What leaves the bracket found so far is halved instead.
+
+    Returns:
+        the bound, and the rate met on the way.
+    """
+    low, high, bound, aim = -np.inf, np.inf, guess, math.log(1.2 * wanted)
+    before, logarithm = np.nan, np.nan
+    for _ in range(60):
+        n = _count(scores, bound)
+        if wanted <= n <= wanted + wanted // 2:
+            return bound, rate
+        if n < wanted:
+            high = bound
+        else:
+            low = bound
+        last, logarithm = logarithm, math.log(n + 0.5)
+        if bound != before and (last - logarithm) / (bound - before) > 0:
+            rate = (last - logarithm) / (bound - before)
+        before = bound
+        bound = bound + (logarithm - aim) / rate
+        if not low < bound < high:
+            bound = (low + high) / 2 if high - low < np.inf else before + 2 * (before - bound)
+    return low, rate  # many equal scores: all of them, and none of what is below
+
+
+@_within
+@no_type_check
+def _rank(scores, place, n):
+    """How many of the first n come before a place: larger ones, and equal ones that stand before it.
+
+    For each of some fifty candidates this is quicker than sorting them, since it goes by whole vectors.
+    """
+    before, own = 0, scores[place]
+    for j in range(n):
+        before += scores[j] > own
+    for j in range(place):
+        before += scores[j] == own
+    return before
+
+
+@_compiled
+@no_type_check
+def _top_of_each(product, x, weights, bias, scale, k, wanted, ids, exact, counts):
+    t, u = product.shape
+    for block in prange((t + HEIGHT - 1) // HEIGHT):
+        bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)
+        mask, found, own = np.empty(u + 8, np.uint8), np.empty(u + 8, np.int64), np.empty(u, bias.dtype)
+        guess, rate = 1.0, 2.0
+        for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
+            _scores(product, row, bias, scale, bits, scores)
+            bound = -np.inf
+            if wanted < u:
+                bound, rate = _bound(scores, wanted, guess, rate)
+                guess = bound if np.isfinite(bound) else guess
+            n = _collect(scores, bound, mask, found)
+            for place in range(n):
+                own[place] = _dot(x[row], weights[found[place]])
+                scores[place] = (own[place] + bias[found[place]]) * scale[found[place]]
+            kept = 0
+            for place in range(n):
+                if scores[place] > 0 and (n <= k or _rank(scores, place, n) < k):
+                    ids[row, kept], exact[row, kept] = found[place], own[place]
+                    kept += 1
+            counts[row] = kept
+
+
+@_compiled
+@no_type_check
+def _count_above(product, bias, scale, bounds, counts):
+    t, u = product.shape
+    for block in prange((t + HEIGHT - 1) // HEIGHT):
+        bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)
+        for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
+            _scores(product, row, bias, scale, bits, scores)
+            counts[row] = _count(scores, bounds[row])
+
+
+@_compiled
+@no_type_check
+def _fill_above(product, bias, scale, bounds, offsets, ids):
+    t, u = product.shape
+    for block in prange((t + HEIGHT - 1) // HEIGHT):
+        bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)
+        mask, found = np.empty(u + 8, np.uint8), np.empty(u + 8, np.int64)
+        for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
+            _scores(product, row, bias, scale, bits, scores)
+            n = _collect(scores, bounds[row], mask, found)
+            ids[offsets[row] : offsets[row] + n] = found[:n]

@@ -1,0 +1,94 @@
+"""Resampling: dead units begin anew as inputs that the dictionary reconstructs badly.
+
+Bricken et al. 2023, "Towards Monosemanticity", appendix on resampling: inputs are drawn with probability ∝ loss²; the
+write vector points along one, the read vector too, with a fifth of the living units' mean length; the bias is zero
+and Adam starts over. Here inputs are centred, as by a dictionary that takes b_dec off first.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from microtome.dictionary.architecture import Moment
+from microtome.dictionary.units import Units
+from microtome.train.trainee import Rows, Trainee
+
+READS = 0.2
+BATCHES = 8  # fresh ones, among which inputs are drawn
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    x: Float[Tensor, "t r d"]
+    y: Float[Tensor, "t w e"]
+    odds: Float[Tensor, "t"]
+
+
+def resample(trainee: Trainee, batches: Iterable[Rows], at: int) -> int:
+    """Starts every dead unit anew; how many there were.
+
+    Args:
+        trainee: whose units.
+        batches: rows among which inputs are drawn.
+        at: tokens learned so far.
+    """
+    dead = trainee.dead_blocks
+    if not bool(trainee.dead.any()):
+        return 0
+    with torch.no_grad():
+        found = _candidates(trainee, batches, at)
+        for units, gone in zip(trainee.dictionary.units, dead, strict=True):
+            which = gone.nonzero()[:, 0]
+            if len(which):
+                _renew(trainee, units, which, found)
+    n = int(trainee.dead.sum())
+    trainee.since = trainee.since.where(~trainee.dead, 0)
+    return n
+
+
+def _candidates(trainee: Trainee, batches: Iterable[Rows], at: int) -> _Candidates:
+    moment = Moment(trainee.schedule.ramp(at), tuple(torch.zeros_like(gone) for gone in trainee.dead_blocks))
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for rows in batches:
+        x, y = trainee.rows(rows)
+        y_hat = trainee.dictionary.architecture.outcome(trainee.dictionary, x, y, moment).y_hat
+        parts.append((x, y - trainee.dictionary.b_dec, (y - y_hat).square().sum((1, 2)).square()))
+    x, y, odds = (torch.cat([part[i] for part in parts]) for i in range(3))
+    centre = trainee.dictionary.b_dec if trainee.dictionary.conventions.centred else x.mean(0)
+    return _Candidates(x - centre, y, odds)
+
+
+def _renew(trainee: Trainee, units: Units, which: Int[Tensor, "n"], found: _Candidates) -> None:
+    chosen = _drawn(found.odds, len(which), trainee.random).to(which.device)
+    living = torch.ones(units.block.units, dtype=torch.bool, device=which.device)
+    living[which] = False
+    training = trainee.job.training
+    writes = (
+        float(units.norms[living].mean()) if living.any() else 1.0 if training.decoder == "unit" else training.length
+    )
+    lengths = torch.linalg.vector_norm(units.W_enc[living], dim=1)
+    reads = float(lengths.mean()) if living.any() else writes
+    units.W_dec[which] = writes * _directions(found.y[chosen][:, list(units.block.writes)])
+    units.W_enc[which] = READS * reads * _directions(units.read(found.x[chosen]))
+    units.b_enc[which] = 0.0
+    for name, start in trainee.job.architecture.extras(units.block.units).items():
+        if start.ndim:
+            units.extra(name)[which] = start.to(which.device)[which]
+    for parameter in units.parameters():
+        for key in ("exp_avg", "exp_avg_sq"):
+            if key in trainee.optimiser.state.get(parameter, {}) and parameter.ndim:
+                trainee.optimiser.state[parameter][key][which] = 0.0
+
+
+def _drawn(odds: Float[Tensor, "t"], n: int, random: torch.Generator) -> Int[Tensor, "n"]:
+    odds = odds.double().cpu()
+    odds = odds / odds.max().clamp(min=1e-300) + 1e-12  # all of them can be drawn, where all are reconstructed well
+    return torch.multinomial(odds, n, replacement=n > len(odds), generator=random)
+
+
+def _directions(x: Tensor) -> Float[Tensor, "n d"]:
+    flat = x.flatten(1)
+    return flat / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-12)

@@ -1,0 +1,200 @@
+"""The loop: one pass over the data, in which every job learns from the same batches."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from microtome.core.artefact import RunCard
+from microtome.core.batches import BatchSource
+from microtome.core.errors import WrongUse
+from microtome.core.progress import Step, working
+from microtome.dictionary.dictionary import Dictionary
+from microtome.train import checkpoint
+from microtome.train.clock import Clock
+from microtome.train.config import RunConfig
+from microtome.train.doctor.doctor import Doctor, Report
+from microtome.train.doctor.patient import Patient
+from microtome.train.job import Job
+from microtome.train.log import Sink, opened, strict
+from microtome.train.resampling import BATCHES, resample
+from microtome.train.schedule import Schedule, crossed
+from microtome.train.stopping import asked_to_stop
+from microtome.train.tally import Reading
+from microtome.train.trainee import Rows, Trainee
+
+
+class Run:
+    """A pass over the data that can be stopped at any step and goes on bit for bit.
+
+    Attributes:
+        source: of batches.
+        jobs: what is trained.
+        config: of the pass.
+        folder: for log and checkpoints; None for none.
+        trainees: a dictionary in training for each job.
+        step: batches learned.
+        readings: of each job, in order.
+        reports: what the doctor said.
+    """
+
+    def __init__(self, source: BatchSource, jobs: Sequence[Job], config: RunConfig, folder: Path | None):
+        self.source, self.jobs, self.config, self.folder = source, tuple(jobs), config, folder
+        device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.trainees = [Trainee(job, Schedule(job.training, config), source, device) for job in jobs]
+        self.sites = tuple(dict.fromkeys(site for job in jobs for site in job.sites))
+        self.step = 0
+        self.readings: list[list[Reading]] = [[] for _ in jobs]
+        self.doctor = Doctor(config.doctor)
+        self.reports: list[Report] = []
+        self._since = 0.0, 0  # when the last reading was, and after how many tokens
+
+    @property
+    def at(self) -> int:
+        """Tokens learned."""
+        return self.step * self.config.batch
+
+    def go(self) -> list[Dictionary]:
+        """Learns to the end.
+
+        Raises:
+            TrainingStopped: the doctor stopped it; a checkpoint holds the state before.
+            KeyboardInterrupt, SystemExit: somebody stopped it; a checkpoint holds the state.
+        """
+        total = self.config.steps * self.config.batch
+        label = self.jobs[0].name if len(self.jobs) == 1 else f"training {len(self.jobs)} dictionaries"
+        clock = Clock(self.config.checkpoint_every, total)
+        with (
+            opened(self.folder, self.config, tokens=self.at) as sinks,
+            asked_to_stop() as stop,
+            working(label, total) as shown,
+        ):
+            shown(self.at)
+            self._since = time.perf_counter(), self.at
+            while self.step < self.config.steps:
+                self._advance(sinks, shown)
+                if stop.signal is not None:
+                    self.save()
+                    stop.leave()
+                if clock.due(self.at):
+                    self.save()
+        return [self._finished(i) for i in range(len(self.jobs))]
+
+    def save(self) -> None:
+        """Writes a checkpoint, where there is a folder for it."""
+        if self.folder is not None:
+            checkpoint.write(self.folder, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the run depends on."""
+        return {
+            "jobs": [job.to_dict() for job in self.jobs],
+            "config": self.config.shaping,
+            "step": self.step,
+            "source": self.source.state(),
+            "trainees": [trainee.state() for trainee in self.trainees],
+            "readings": [[reading.to_dict() for reading in one] for one in self.readings],
+            "doctor": self.doctor.state(),
+            "reports": [report.to_dict() for report in self.reports],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what an equal run gave.
+
+        Raises:
+            WrongUse: the run had other settings; the message names them.
+        """
+        ours = {"jobs": [job.to_dict() for job in self.jobs], "config": self.config.shaping}
+        if different := list(differences(checkpoint.as_read(ours), {key: state[key] for key in ours})):
+            raise WrongUse(
+                "go on with a run that was stopped", found="; ".join(different),
+                do="give the settings that it was begun with, or train anew in another folder",
+            )  # fmt: skip
+        self.step = state["step"]
+        self.source.restore(state["source"])
+        for trainee, theirs in zip(self.trainees, state["trainees"], strict=True):
+            trainee.restore(theirs)
+        self.readings = [[Reading.from_dict(one) for one in theirs] for theirs in state["readings"]]
+        self.doctor.restore(state["doctor"])
+        self.reports = [Report.from_dict(one) for one in state["reports"]]
+
+    @property
+    def _every(self) -> int:
+        return self.trainees[0].schedule.of(self.config.log_every)
+
+    def _advance(self, sinks: Sequence[Sink], shown: Step) -> None:
+        rows, before = self._batch(), self.at
+        if self.step == 0:
+            for i, trainee in enumerate(self.trainees):
+                trainee.begin(rows)
+                self._look("start", i, rows, sinks)
+        for trainee in self.trainees:
+            trainee.learn(rows, before)
+        self.step += 1
+        shown(self.config.batch)
+        for trainee in self.trainees:
+            if any(before < due <= self.at for due in trainee.schedule.resampled_at):
+                resample(trainee, self._fresh(), self.at)
+        if crossed(self._every, before, self.at) or self.step == self.config.steps:
+            self._read(rows, sinks, shown)
+
+    def _batch(self) -> Rows:
+        return self.source.batch(self.config.batch, self.sites)
+
+    def _fresh(self) -> Iterator[Rows]:
+        return (self._batch() for _ in range(BATCHES))
+
+    def _read(self, rows: Rows, sinks: Sequence[Sink], shown: Step) -> None:
+        began, from_ = self._since
+        speed = (self.at - from_) / max(time.perf_counter() - began, 1e-9)
+        self._since = time.perf_counter(), self.at
+        new = [trainee.read(self.at) for trainee in self.trainees]
+        for job, reading, kept in zip(self.jobs, new, self.readings, strict=True):
+            kept.append(reading)
+            for sink in sinks:
+                sink(job.name, self.at, {**reading.to_dict(), "loss": reading.loss, "tokens_per_second": speed})
+        worst = min(new, key=lambda one: one.variance_explained)
+        shown.say(f"{worst if len(new) == 1 else f'worst: {worst}'}, {speed:,.0f} tokens/s")
+        for i in range(len(self.jobs)):
+            self._look("reading", i, rows, sinks)
+
+    def _look(self, when: str, i: int, rows: Rows, sinks: Sequence[Sink]) -> None:
+        patient = Patient(self.trainees[i], rows, tuple(self.readings[i]), self.at, self._fresh)
+        for report in self.doctor.look(when, patient):
+            self.reports.append(report)
+            for sink in sinks:
+                sink(self.jobs[i].name, self.at, {"doctor": str(report)})
+            if report.action == "stop" and self.step:
+                self.save()
+            report.act()
+
+    def _finished(self, i: int) -> Dictionary:
+        job, made = self.jobs[i], self.trainees[i].finished()
+        told = self.source.card
+        made.card = RunCard(
+            "dictionary", 1, job.seed, model={str(k): str(v) for k, v in told.get("model", {}).items()}, data=told,
+            config={
+                "job": job.to_dict(),
+                "run": self.config.to_dict(),
+                "learning_rate": self.trainees[i].rate,
+                "scales": self.trainees[i].scales,
+                "tokens": self.at,
+                "final": strict(self.readings[i][-1].to_dict()),
+                "doctor": [report.to_dict() for report in self.reports if report.job == job.name],
+            },
+        )  # fmt: skip
+        return made
+
+
+def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
+    """Where two plain values differ, in words."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(ours.keys() | theirs.keys()):
+            yield from differences(ours.get(key), theirs.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            yield from differences(a, b, f"{path}[{i}]")
+    elif ours != theirs:
+        yield f"{path} was {theirs!r}, now {ours!r}"

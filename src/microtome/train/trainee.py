@@ -1,0 +1,152 @@
+"""A dictionary while it is trained: its optimiser, its scale of inputs, and when each unit last fired."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from microtome.core.batches import BatchSource
+from microtome.dictionary.architecture import Moment, Outcome
+from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.folding import for_raw_inputs
+from microtome.dictionary.starting import untrained
+from microtome.train.centre import middle
+from microtome.train.job import Job
+from microtome.train.schedule import Schedule
+from microtome.train.tally import Reading, Tally, fired
+from microtome.train.unit_length import freed_along, made_unit
+
+Rows = Mapping[str, Float[Tensor, "t d"]]
+LEARNING_RATE, AT_UNITS = 2e-4, 2**14
+
+
+class Trainee:
+    """One job's dictionary in training.
+
+    Inputs are scaled so that E‖x‖² = d at each site, by what the source says of it; `finished` folds that away.
+
+    Attributes:
+        job: what is trained.
+        dictionary: as it stands, for scaled inputs.
+        schedule: its spans in tokens.
+        scales: of each site, what its rows are multiplied by.
+        since: tokens since each unit fired, block after block, `[u]`.
+        slowed: what the learning rate is multiplied by beside its schedule; the doctor lowers it.
+        tally: of the steps since the last reading.
+        random: of everything drawn on the way.
+    """
+
+    def __init__(self, job: Job, schedule: Schedule, source: BatchSource, device: torch.device):
+        self.job, self.schedule, training = job, schedule, job.training
+        length = 1.0 if training.decoder == "unit" else training.length
+        geometry = job.geometry(source.widths)
+        made = untrained(geometry, job.architecture, job.conventions, seed=job.seed, length=length)
+        self.dictionary: Dictionary = made.to(device)
+        norms = source.mean_squared_norms
+        self.scales = {site: math.sqrt(source.widths[site] / max(norms[site], 1e-30)) for site in job.sites}
+        self.parameters = {name: p for name, p in self.dictionary.named_parameters() if p.requires_grad}
+        largest = max(block.units for block in geometry.blocks)
+        self.rate = training.lr or LEARNING_RATE * math.sqrt(AT_UNITS / largest)
+        self.optimiser = torch.optim.Adam(self.parameters.values(), lr=self.rate, betas=training.betas, fused=True)
+        self.since = torch.zeros(geometry.n_units, dtype=torch.int64, device=device)
+        self.slowed = 1.0
+        self.tally = Tally(geometry.n_units)
+        self.random = torch.Generator().manual_seed(job.seed)
+
+    def rows(self, rows: Rows) -> tuple[Float[Tensor, "t r d"], Float[Tensor, "t w e"]]:
+        """Scaled inputs and what is to be reconstructed of them; the same tensor where both are one."""
+        x = self._scaled(rows, self.job.reads)
+        return x, (x if self.job.reads == self.job.writes else self._scaled(rows, self.job.writes))
+
+    def begin(self, rows: Rows) -> None:
+        """Puts b_dec into the middle of a first batch."""
+        with torch.no_grad():
+            self.dictionary.b_dec.copy_(middle(self.rows(rows)[1], self.job.training.centre))
+
+    def learn(self, rows: Rows, at: int) -> None:
+        """One step, `at` tokens having been learned. What is not finite is not learned from, and leaves no trace."""
+        x, y = self.rows(rows)
+        outcome = self.dictionary.architecture.outcome(
+            self.dictionary, x, y, Moment(self.schedule.ramp(at), self.dead_blocks)
+        )
+        outcome.loss.backward()
+        if self.job.training.decoder == "unit":
+            freed_along(self.dictionary)
+        limit = math.inf if self.job.training.clip is None else self.job.training.clip
+        gradient = torch.nn.utils.clip_grad_norm_(self.parameters.values(), limit)
+        if bool(torch.isfinite(gradient + outcome.loss.detach())):
+            self._step(at)
+            self._look(x, y, outcome, gradient)
+        else:
+            self.tally.skip(x)
+        self.optimiser.zero_grad(set_to_none=True)
+
+    @property
+    def dead(self) -> Bool[Tensor, "u"]:
+        """Which units have not fired within the window."""
+        return self.since > self.schedule.dead_after
+
+    @property
+    def dead_blocks(self) -> tuple[Bool[Tensor, "_"], ...]:
+        """The same, block by block."""
+        return self.dead.split([block.units for block in self.dictionary.geometry.blocks])
+
+    def read(self, tokens: int) -> Reading:
+        """Figures of the steps since the last reading, and a new tally."""
+        rate = float(self.optimiser.param_groups[0]["lr"])
+        width = len(self.job.reads) * self.dictionary.geometry.d_in
+        found = self.tally.read(tokens=tokens, dead=float(self.dead.double().mean()), rate=rate, width=width)
+        self.tally = Tally(len(self.since))
+        return found
+
+    def finished(self) -> Dictionary:
+        """The dictionary for raw inputs, its write vectors of one length."""
+        reads, writes = ([self.scales[site] for site in sites] for sites in (self.job.reads, self.job.writes))
+        return for_raw_inputs(self.dictionary, reads, writes)
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        moments = {name: dict(self.optimiser.state[p]) for name, p in self.parameters.items()}
+        return {
+            "weights": {name: tensor.detach() for name, tensor in self.dictionary.state_dict().items()},
+            "adam": moments,
+            "since": self.since,
+            "scales": self.scales,
+            "slowed": self.slowed,
+            "random": self.random.get_state(),
+            "tally": self.tally.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state` gave."""
+        device = self.since.device
+        self.dictionary.load_state_dict(state["weights"])
+        for name, parameter in self.parameters.items():
+            self.optimiser.state[parameter] = {key: value.to(device) for key, value in state["adam"][name].items()}
+        self.since = state["since"].to(device)
+        self.scales, self.slowed = state["scales"], state["slowed"]
+        self.random.set_state(state["random"])
+        self.tally.restore(state["tally"], device)
+
+    def _scaled(self, rows: Rows, sites: tuple[str, ...]) -> Float[Tensor, "t r d"]:
+        device = self.since.device
+        if len(sites) == 1:
+            return (rows[sites[0]].to(device) * self.scales[sites[0]])[:, None]
+        factors = torch.tensor([self.scales[site] for site in sites], device=device)
+        return torch.stack([rows[site].to(device) for site in sites], 1).mul_(factors[:, None])
+
+    def _step(self, at: int) -> None:
+        self.optimiser.param_groups[0]["lr"] = self.rate * self.schedule.rate(at) * self.slowed
+        self.optimiser.step()
+        if self.job.training.decoder == "unit":
+            made_unit(self.dictionary)
+
+    def _look(self, x: Tensor, y: Tensor, outcome: Outcome, gradient: Tensor) -> None:
+        with torch.no_grad():
+            self.dictionary.architecture.settle(outcome)
+            counts = fired(outcome)
+            self.since = torch.where(counts > 0, 0, self.since + len(x))
+            self.tally.add(x, y, outcome, counts, gradient)

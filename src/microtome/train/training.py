@@ -1,0 +1,99 @@
+"""`train` and `train_many`: dictionaries from activations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from microtome.core.batches import BatchSource, Shuffles
+from microtome.core.errors import WrongUse
+from microtome.dictionary.architecture import ARCHITECTURES
+from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.saving import CARD, load, save
+from microtome.train import checkpoint, log
+from microtome.train.config import RunConfig, TrainConfig
+from microtome.train.job import PLACE, Job, job
+from microtome.train.run import Run
+from microtome.train.settings import split
+
+
+def train(
+    source: BatchSource | Shuffles, *, site: str | Sequence[str] | None = None, architecture: str = "topk",
+    units: int = 8192, seed: int = 0, out: str | Path | None = None, resume: bool = False, **settings: Any,
+) -> Dictionary:  # fmt: skip
+    """Trains a dictionary.
+
+    Args:
+        source: a store, or any source of batches.
+        site: that an SAE reads and writes; several make a crosscoder. A transcoder has `reads=` and `writes=` instead,
+            a cross-layer transcoder several of each and `kind="clt"`.
+        architecture: see `microtome list architecture`.
+        units: how many; of a cross-layer transcoder, of each layer.
+        seed: of the start, of the order of a store's rows, and of everything drawn on the way.
+        out: folder for the dictionary, the log and checkpoints; None keeps the dictionary in memory alone.
+        resume: go on with the run in `out` where it stopped; one that ended is read, one that never began begins.
+        settings: the architecture's (`k`), those of `TrainConfig` (`lr`, `warm_up`), of `RunConfig` (`tokens`,
+            `batch`), `skip=True` for a linear map beside the units, and `name`.
+
+    Returns:
+        The dictionary, for inputs as they are: scales and lengths of training are folded into it.
+
+    Raises:
+        UnknownName: a setting or an architecture that does not exist; the message names the nearest.
+        SiteNotFound: the source lacks a site.
+        WrongUse: sites that make no dictionary, settings out of range, or a folder that holds another run.
+        TrainingStopped: the doctor stopped it.
+    """
+    theirs = ARCHITECTURES.get(architecture)
+    parts = split(settings, {"place": PLACE, "architecture": theirs, "training": TrainConfig, "run": RunConfig})
+    one = job(site, architecture, units, seed, **parts["place"], **parts["architecture"], **parts["training"])
+    return train_many(source, [one], out=out, resume=resume, **parts["run"])[0]
+
+
+def train_many(
+    source: BatchSource | Shuffles, jobs: Sequence[Job], *, out: str | Path | None = None, resume: bool = False,
+    **settings: Any,
+) -> list[Dictionary]:  # fmt: skip
+    """Trains several dictionaries in one pass over the data: at several sites, of several sizes and sparsities.
+
+    Args:
+        source: a store, or any source of batches, with every site that a job names.
+        jobs: from `microtome.train.job.job`; their names differ.
+        out: folder with a folder for each job by its name; of a single job, the dictionary's own.
+        resume: go on with the run in `out`.
+        settings: of `RunConfig`, which all share.
+
+    Raises:
+        As `train`.
+    """
+    split(settings, {"run": RunConfig})
+    config, folder = RunConfig.from_dict(settings), None if out is None else Path(out)
+    if len({one.name for one in jobs}) < len(jobs) or not jobs:
+        names = [one.name for one in jobs]
+        raise WrongUse("train several dictionaries", found=f"the names {names}", do="give each job a name of its own")
+    homes = [folder / one.name if folder and len(jobs) > 1 else folder for one in jobs]
+    if folder is not None:
+        began = (folder / checkpoint.FILE).exists() or (folder / log.FILE).exists()
+        if began and not resume:
+            raise WrongUse(
+                f"train into {folder}", found="a run that was begun there", do="give resume=True, or another folder"
+            )
+        if not (folder / checkpoint.FILE).exists() and all(home and (home / CARD).exists() for home in homes):
+            return [load(home) for home in homes if home is not None]
+        folder.mkdir(parents=True, exist_ok=True)
+    run = Run(_batches(source, jobs), jobs, config, folder)
+    if folder is not None and (folder / checkpoint.FILE).exists():
+        run.restore(checkpoint.read(folder))
+    made = run.go()
+    for home, dictionary in zip(homes, made, strict=True):
+        if home is not None:
+            save(dictionary, home)
+    if folder is not None:
+        (folder / checkpoint.FILE).unlink(missing_ok=True)
+    return made
+
+
+def _batches(source: BatchSource | Shuffles, jobs: Sequence[Job]) -> BatchSource:
+    if isinstance(source, BatchSource):
+        return source
+    sites = tuple(dict.fromkeys(site for one in jobs for site in one.sites))
+    return source.shuffled(seed=jobs[0].seed, sites=sites)
