@@ -12,9 +12,9 @@ from microtome.dictionary.architectures.matryoshka import Matryoshka
 from microtome.dictionary.architectures.relu import ReLU
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.exchange import load_dictionary
 from microtome.dictionary.folding import of_unit_length
 from microtome.dictionary.geometry import cross_layer, layer_by_layer, sae, transcoder
-from microtome.dictionary.loading import load_dictionary
 from microtome.dictionary.starting import untrained
 
 PEERS = ("circuit_tracer", "dictionary_learning", "openai", "saelens", "sparsify")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import exchanged
+from microtome.dictionary.exchange import load_dictionary, save_as
 from microtome.dictionary.folding import of_unit_length
-from microtome.dictionary.loading import load_dictionary, save_as
 
 HERE = Path(__file__).parent
 PEERS = ("saelens", "sparsify", "dictionary_learning", "circuit_tracer")
