@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from microtome.model.model import Model as Model
     from microtome.model.opening import open as open
     from microtome.report.writer import report as report
+    from microtome.train.planning import plan as plan
     from microtome.train.training import train as train
 
 _HOMES = {
@@ -45,6 +46,7 @@ _HOMES = {
     "load_dictionary": "microtome.dictionary.exchange",
     "open": "microtome.model.opening",
     "open_store": "microtome.activations.store",
+    "plan": "microtome.train.planning",
     "prove": "microtome.circuit.proving",
     "report": "microtome.report.writer",
     "scale": "microtome.model.edits",

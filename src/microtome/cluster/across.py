@@ -1,8 +1,9 @@
 """The largest numbers of a table whose columns, and whose rows, lie in several processes: exactly as in one.
 
-In each row (`largest`) every rank sends its k largest scores, no more; all of them find the same bar. In the whole
-table (`largest_of_all`) nobody sends scores: the bar is found digit by digit of its bits, from counts that are added
-up. Either way equal scores are told apart by where they stand, so that the choice does not depend on the division.
+In each row (`largest`) a rank sends its k largest scores to the one that decides about that row, each about some of
+the rows, and is told the bar. In the whole table (`largest_of_all`) nobody sends scores: the bar is found digit by
+digit of its bits, from counts that are added up. Either way equal scores are told apart by where they stand, so that
+the choice does not depend on the division.
 """
 
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.distributed import ReduceOp
 
-from microtome.cluster.collectives import gathered, gathered_lists, reduced, shared, summed
+from microtome.cluster.collectives import exchanged, gathered_lists, reduced, shared, summed
 from microtome.cluster.mesh import Mesh
 
 DIGIT = 8  # bits that one round of counting decides
@@ -34,15 +35,18 @@ class AcrossRanks:
 
     def largest(self, scores: Float[Tensor, "t c"], k: int) -> Bool[Tensor, "t c"]:
         """See `Across.largest`."""
+        t, n = len(scores), self._mesh.columns
         best = scores.topk(min(k, scores.shape[1]), dim=1).values
-        best = torch.nn.functional.pad(best, (0, k - best.shape[1]), value=-torch.inf)
-        of_each = gathered(best, self._mesh.same_rows)  # [ranks, t, k]
+        best = torch.nn.functional.pad(best, (0, k - best.shape[1], 0, -t % n), value=-torch.inf)
+        of_each = exchanged(best.view(n, -1, k), self._mesh.same_rows)  # [ranks, t / n, k]
         of_all = of_each.transpose(0, 1).flatten(1)
-        bar = of_all.topk(k, dim=1).values[:, -1:]
-        over, level = scores > bar, scores == bar
-        wanted = k - (of_all > bar).sum(1, keepdim=True)
-        earlier = (of_each[: self._mesh.column_rank] == bar).sum((0, 2))[:, None]
-        return over | (level & (earlier + level.cumsum(1) <= wanted))
+        bar = of_all.topk(k, dim=1).values[:, -1]
+        level = (of_each == bar[:, None]).sum(2)
+        left = k - (of_all > bar[:, None]).sum(1) - (level.cumsum(0) - level)
+        told = exchanged(torch.stack([bar.expand(n, -1), left.to(bar)], 2), self._mesh.same_rows)
+        bars, lefts = told.flatten(0, 1)[:t].split(1, 1)
+        over, equal = scores > bars, scores == bars
+        return over | (equal & (equal.cumsum(1) <= lefts))
 
     def largest_of_all(self, scores: Float[Tensor, "n"], places: Int[Tensor, "n"], n: int) -> Bool[Tensor, "n"]:
         """See `Across.largest_of_all`."""

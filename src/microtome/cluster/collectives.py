@@ -62,6 +62,13 @@ def gathered(x: Tensor, group: ProcessGroup) -> Tensor:
     return found.view(-1, *x.shape)
 
 
+def exchanged(x: Tensor, group: ProcessGroup) -> Tensor:
+    """`x[i]` goes to rank i, and what comes from rank i stands at i: `[ranks, …]`."""
+    found = torch.empty_like(x, memory_format=torch.contiguous_format)
+    dist.all_to_all_single(found, x.contiguous(), group=group)
+    return found
+
+
 def gathered_lists(x: Int[Tensor, "n"], group: ProcessGroup) -> list[Tensor]:
     """The ranks' lists, each of its own length."""
     lengths = gathered(torch.tensor(len(x), device=x.device), group).tolist()

@@ -1,0 +1,292 @@
+"""Planning: what a harvest and a training run take, by formulas, before anything runs.
+
+Per process, with u units of width d here, t tokens of the batch here, k active units a token: parameters u · 2d, of
+which weights, gradients and Adam's two moments are float32. Only the product that screens units, t · u · d, is dense;
+everything else touches chosen places alone. The tests hold each formula to a small run.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from microtome.activations.coding import row_bytes
+from microtome.activations.shards import TOLD_BYTES
+from microtome.core.config import Config
+from microtome.core.cost import Cost
+from microtome.core.errors import WrongUse
+from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
+from microtome.train.hardware import Hardware, hardware
+
+FLOAT, HALF = 4, 2
+# Float32 copies of a batch that a step holds at once: rows, scaled, centred, bf16, ŷ, the residual and its square.
+COPIES = 6.5
+# Bytes of a place among the active: its number, dot, row, activation before and after, and their gradients.
+PLACE = 48
+MOST_COLUMNS = 1 << 16
+
+
+@dataclass(frozen=True)
+class PlanConfig(Config):
+    """What is to be planned.
+
+    Attributes:
+        d: width of what is read, and of what is written.
+        units: how many, of all processes.
+        k: active units a token.
+        tokens: to train on.
+        batch: tokens a step, of all processes.
+        aux_k: dead units that a token revives.
+        dead: share of units that are dead, at the worst.
+        columns: processes over which units are divided; 0 for the fewest, a power of two, whose memory holds them.
+        rows: processes over which a batch is divided, for each of those.
+        parameters: of the model that is run to harvest, up to the site; 0 where activations are there already.
+        sites: that are harvested.
+        distinct: tokens that are harvested and kept; 0 for as many as are trained on.
+        dtype: in which activations are kept; `none` where training streams from the model.
+    """
+
+    d: int
+    units: int
+    k: int = 32
+    tokens: int = 2_000_000
+    batch: int = 4096
+    aux_k: int = 256
+    dead: float = 0.1
+    columns: int = 1
+    rows: int = 1
+    parameters: float = 0.0
+    sites: int = 1
+    distinct: int = 0
+    dtype: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        least = {"d": 1, "units": 1, "k": 1, "tokens": 1, "batch": 1, "rows": 1, "sites": 1}
+        low = [f"{name}={self.to_dict()[name]}" for name, bound in least.items() if self.to_dict()[name] < bound]
+        if low or not 0 <= self.dead <= 1 or min(self.aux_k, self.columns, self.distinct, self.parameters) < 0:
+            raise WrongUse(
+                "plan a run", found=", ".join(low) or f"dead={self.dead}, or a number below zero",
+                do="give sizes of at least 1, and a share of dead units between 0 and 1",
+            )  # fmt: skip
+
+    @property
+    def units_here(self) -> int:
+        """Units of a process."""
+        return -(-self.units // self.columns)
+
+    @property
+    def batch_here(self) -> int:
+        """Tokens of a batch that a process sees."""
+        return -(-self.batch // self.rows)
+
+    @property
+    def steps(self) -> int:
+        """Batches."""
+        return max(1, self.tokens // self.batch)
+
+    @property
+    def parameters_here(self) -> int:
+        """Numbers that a process trains."""
+        return self.units_here * (2 * self.d + 1) + self.d
+
+    @property
+    def kept(self) -> int:
+        """Tokens whose activations are harvested."""
+        return self.distinct or self.tokens
+
+    @property
+    def revived(self) -> int:
+        """Dead units of a process, at the worst; 0 where nothing is done for them."""
+        return round(self.dead * self.units_here) if self.aux_k else 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run takes.
+
+    Attributes:
+        config: what was planned, `columns` being filled in.
+        hardware: on which.
+        cost: part by part.
+    """
+
+    config: PlanConfig
+    hardware: Hardware
+    cost: Cost
+
+    @property
+    def processes(self) -> int:
+        """How many processors it takes."""
+        return self.config.columns * self.config.rows
+
+    @property
+    def fits(self) -> bool:
+        """Whether each processor's memory holds its part."""
+        return self.cost.total("memory") <= self.hardware.memory
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "config": self.config.to_dict(),
+            "hardware": self.hardware.to_dict(),
+            "processes": self.processes,
+            "fits": self.fits,
+            "cost": self.cost.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        config, cost, machine = self.config, self.cost, self.hardware
+        share = self.cost.total("memory") / machine.memory
+        heads = {
+            "memory": (f"memory of each process, {'' if self.fits else 'MORE THAN IT HAS: '}{share:.0%} of "
+                       f"{_size(machine.memory, 'B')}", "B", 1.0),
+            "disk": ("disk", "B", 1.0),
+            "flops": ("work of all processes", "FLOP", 1.0),
+            "wire": ("sent by each process", "B", 1.0),
+            "seconds": (f"hours, at {machine.attained:.0%} of what the hardware does", "h", 3600.0),
+        }  # fmt: skip
+        lines = [
+            f"{config.units:,} units of width {config.d:,}, k = {config.k}, {config.tokens:,} tokens in batches of "
+            f"{config.batch:,}",
+            f"on {self.processes} × {machine.name}: units over {config.columns}, batch over {config.rows} "
+            f"({machine.source})",
+        ]
+        for kind, (title, unit, by) in heads.items():
+            if parts := {name: value for name, value in cost.to_dict()[kind].items() if value}:
+                lines.append(f"{title}: {_size(cost.total(kind) / by, unit)}")
+                lines += [f"  {name}: {_size(value / by, unit)}" for name, value in parts.items()]
+        return "\n".join(lines)
+
+
+def plan(on: str | Hardware = "here", **settings: Any) -> Plan:
+    """What a harvest and a training run would take; nothing runs.
+
+    Args:
+        on: hardware by name (see `train.hardware`), `here` for this machine, measured, or figures of your own.
+        settings: of `PlanConfig`: `d=8192, units=34_000_000, k=128, tokens=8_000_000_000, columns=0`.
+
+    Raises:
+        UnknownName: a setting, or hardware, that does not exist.
+        WrongUse: a size out of range, or units that no number of processors holds.
+    """
+    config, machine = PlanConfig.from_dict(settings), hardware(on) if isinstance(on, str) else on
+    if not config.columns:
+        config = _held(config, machine)
+    return Plan(config, machine, _cost(config, machine))
+
+
+def _held(config: PlanConfig, machine: Hardware) -> PlanConfig:
+    columns = 1
+    while columns <= min(MOST_COLUMNS, config.units):
+        tried = replace(config, columns=columns)
+        if sum(memory_of(tried, machine).values()) <= machine.memory:
+            return tried
+        columns *= 2
+    raise WrongUse(
+        f"find processes enough for {config.units:,} units of width {config.d:,}",
+        found=f"a batch that leaves no room in {_size(machine.memory, 'B')}", do="give a smaller batch, or rows=",
+    )  # fmt: skip
+
+
+def _cost(config: PlanConfig, machine: Hardware) -> Cost:
+    flops, wire = flops_of(config), wire_of(config)
+    everyone = machine.matmul * machine.attained * config.columns * config.rows
+    bandwidth = machine.bandwidth * machine.attained
+    columns = machine.near if config.columns <= machine.node else machine.far
+    rows = machine.near if config.columns * config.rows <= machine.node else machine.far
+    between_columns = wire["sums over units"] + wire["scores of candidates"]
+    seconds = {
+        "running the model": flops["running the model"] / everyone,
+        "dense products": flops["dense products"] / everyone,
+        "sparse products and optimiser": config.steps * traffic_of(config, machine) / bandwidth,
+        "sending": between_columns / (columns * machine.attained)
+        + wire["means of gradients"] / (rows * machine.attained),
+    }
+    return Cost(memory_of(config, machine), disk_of(config), flops, wire, seconds)
+
+
+def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
+    """Bytes of one process at the fuller of two moments: while units are screened, and when gradients are there."""
+    parameters, t, u, d = config.parameters_here, config.batch_here, config.units_here, config.d
+    screening = screening_bytes(t, u, d, machine.compiled)
+    if dead := config.revived:
+        screening = max(screening, FLOAT * dead * d + screening_bytes(t, dead, d, machine.compiled))
+    # Dead units' gradients are made beside the others' and added.
+    gradients = FLOAT * parameters * (2 if dead else 1)
+    batch = FLOAT * t * d * COPIES + PLACE * t * (config.k + (min(config.aux_k, dead) if dead else 0))
+    return {
+        "weights": FLOAT * parameters,
+        "Adam's moments": 2 * FLOAT * parameters,
+        "gradients, or scores of all units": float(max(screening, gradients)),
+        "the batch": batch,
+    }
+
+
+def screening_bytes(t: int, u: int, d: int, compiled: bool) -> float:
+    """Of read vectors and inputs in bf16 and their product; uncompiled, of its scores in float32, twice, as well."""
+    return HALF * (u * d + t * d + t * u) + (0 if compiled else 2 * FLOAT * t * u)
+
+
+def disk_of(config: PlanConfig) -> dict[str, float]:
+    """Bytes of the store, of a checkpoint, and of the dictionary."""
+    parameters = config.units * (2 * config.d + 1) + config.d
+    row = 0 if config.dtype == "none" else TOLD_BYTES + config.sites * (row_bytes(config.d, config.dtype) + FLOAT)
+    return {
+        "activations": float(config.kept * row),
+        "a checkpoint": float(3 * FLOAT * parameters + 8 * config.units),
+        "the dictionary": float(FLOAT * parameters),
+    }
+
+
+def flops_of(config: PlanConfig) -> dict[str, float]:
+    """Multiplications and additions of the run, of all processes.
+
+    Sparse: exact scores of candidates; what active units write, with two gradients; the gradient of read vectors.
+    """
+    tokens, d = config.steps * config.batch, config.d
+    screened = min(config.k + math.ceil(SPARE_SHARE * config.k) + SPARE, config.units_here) * config.columns
+    dead, active = config.revived * config.columns, min(config.aux_k, config.revived * config.columns)
+    if dead:
+        screened += min(active + math.ceil(SPARE_SHARE * active) + SPARE, dead)
+    sparse = 2 * tokens * d * (screened + 4 * (config.k + active))
+    parameters = config.parameters_here * config.columns * config.rows
+    return {
+        "running the model": 2 * config.parameters * config.kept,
+        "dense products": 2.0 * tokens * d * (config.units + dead),
+        "sparse products": float(sparse),
+        "optimiser": 12.0 * config.steps * parameters,
+    }
+
+
+def wire_of(config: PlanConfig) -> dict[str, float]:
+    """Bytes that each process sends in the run: by rings, 2 (n − 1) / n of what is added up; scores go to one each."""
+    t, n, steps = config.batch_here, config.columns, config.steps
+    ring, rounds = 2 * (n - 1) / n, 2 if config.revived else 1
+    scores = config.k + (config.aux_k if config.revived else 0) + 2 * rounds  # and a bar comes back
+    means = 2 * (config.rows - 1) / config.rows * FLOAT * config.parameters_here
+    return {
+        "sums over units": steps * ring * FLOAT * (rounds * t * config.d + config.d),
+        "scores of candidates": steps * (n - 1) / n * FLOAT * t * scores,
+        "means of gradients": steps * means,
+    }
+
+
+def traffic_of(config: PlanConfig, machine: Hardware) -> float:
+    """Bytes between memory and processor in a step of one process, dense products apart.
+
+    Adam reads four tensors of the parameters' size and writes three; gradients are written, measured and cut;
+    write vectors' lengths are taken and read vectors rounded; of sparse products each place is a row.
+    """
+    parameters, t, u = config.parameters_here, config.batch_here, config.units_here
+    optimiser = FLOAT * parameters * (7 + 1 + 3) + (FLOAT + 3 * HALF) * u * config.d
+    table = HALF * t * u * 2 + (0 if machine.compiled else FLOAT * t * u * 6)
+    rows = flops_of(config)["sparse products"] / (config.steps * config.columns * config.rows) / 2 * FLOAT
+    return optimiser + table + rows
+
+
+def _size(value: float, unit: str) -> str:
+    if unit == "h":
+        return f"{value:,.2f} h" if value >= 0.1 else f"{value * 60:,.2f} min"
+    for prefix, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:,.2f} {prefix}{unit}"
+    return f"{value:,.0f} {unit}"
