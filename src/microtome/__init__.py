@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from microtome.circuit.trace import trace as trace
     from microtome.core.errors import MicrotomeError as MicrotomeError
     from microtome.data.task import task as task
+    from microtome.dictionary.loading import load_dictionary as load_dictionary
     from microtome.model.edits import ablate as ablate
     from microtome.model.edits import add as add
     from microtome.model.edits import scale as scale
@@ -40,6 +41,7 @@ _HOMES = {
     "ablate": "microtome.model.edits",
     "add": "microtome.model.edits",
     "harvest": "microtome.activations.harvest",
+    "load_dictionary": "microtome.dictionary.loading",
     "open": "microtome.model.opening",
     "open_store": "microtome.activations.store",
     "prove": "microtome.circuit.proving",
