@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from microtome.model.edits import add as add
     from microtome.model.edits import scale as scale
     from microtome.model.edits import set as set
+    from microtome.model.edits import splice as splice
     from microtome.model.model import Model as Model
     from microtome.model.opening import open as open
     from microtome.report.writer import report as report
@@ -48,6 +49,7 @@ _HOMES = {
     "report": "microtome.report.writer",
     "scale": "microtome.model.edits",
     "set": "microtome.model.edits",
+    "splice": "microtome.model.edits",
     "task": "microtome.data.task",
     "trace": "microtome.circuit.trace",
     "train": "microtome.train.training",

@@ -26,6 +26,7 @@ class Reading(Config):
         l0: active units a token.
         dead: share of units that have not fired within the window.
         dense: share of units that fired on over a tenth of the tokens.
+        crowded: share of all firings that were of these units.
         densest: share of the tokens on which the unit that fires most often fired.
         scale: Σ‖ŷ − ȳ‖² / Σ(ŷ − ȳ)·(y − ȳ): below 1, reconstructions are shrunk.
         norm: E‖x‖² / d of what is read, as it is trained on.
@@ -42,6 +43,7 @@ class Reading(Config):
     l0: float
     dead: float
     dense: float
+    crowded: float
     densest: float
     scale: float
     norm: float
@@ -104,9 +106,7 @@ class Tally:
         """The figures; not-a-number where every step was skipped."""
         if not self.steps:
             none = float("nan")
-            return Reading(
-                tokens, {}, none, none, dead, none, none, none, none, none, none, rate, self.skipped, self.bad_inputs
-            )
+            return Reading(tokens, {}, none, none, dead, *(none,) * 7, rate, self.skipped, self.bad_inputs)
         s = self.sums
         n = float(s["tokens"])
         mean = s["y"] / n
@@ -124,6 +124,7 @@ class Tally:
             l0=float(often.sum()),
             dead=dead,
             dense=float((often > DENSE).double().mean()),
+            crowded=float(often[often > DENSE].sum() / often.sum().clamp(min=1e-300)),
             densest=float(often.max()),
             scale=said / overlap if overlap > 0 else float("nan"),
             norm=float(s["input"]) / n / width,

@@ -152,10 +152,11 @@ def test_killed_at_every_point_in_turn_it_ends_in_the_same_store(folder, whole, 
     assert {path.name for path in out.iterdir()} == set(whole)
 
 
-def test_killed_once_at_each_point_it_ends_in_the_same_store(folder, whole, tmp_path):
-    outs = [tmp_path / str(number) for number in range(len(POINTS))]
-    jobs = [job for out, point in zip(outs, POINTS, strict=True) for job in ((out, *point), (out, *NEVER))]
-    assert harvested(folder, *jobs) == [-signal.SIGKILL, 0] * len(POINTS)
+def test_killed_once_it_ends_in_the_same_store(folder, whole, tmp_path):
+    points = POINTS[1::3]
+    outs = [tmp_path / str(number) for number in range(len(points))]
+    jobs = [job for out, point in zip(outs, points, strict=True) for job in ((out, *point), (out, *NEVER))]
+    assert harvested(folder, *jobs) == [-signal.SIGKILL, 0] * len(points)
     for out in outs:
         assert contents(out) == whole
         shutil.rmtree(out)

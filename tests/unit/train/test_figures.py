@@ -45,6 +45,8 @@ def test_figures_are_those_of_the_dense_formulas(rows):
     dense = dictionary.encode(rows[:, 0]).dense() > 0
     assert reading.l0 == pytest.approx(float(dense.sum(1).double().mean()))
     assert reading.dense == pytest.approx(float((dense.double().mean(0) > 0.1).double().mean()))
+    often = dense.double().mean(0)
+    assert reading.crowded == pytest.approx(float(often[often > 0.1].sum() / often.sum()))
     assert reading.densest == pytest.approx(float(dense.double().mean(0).max()))
     steps = [float((one.y_hat - part).square().sum()) / ROWS for one, part in zip(outcomes, rows.chunk(3), strict=True)]
     assert reading.terms["reconstruction"] == pytest.approx(sum(steps) / 3, rel=1e-5)
