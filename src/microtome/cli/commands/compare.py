@@ -18,13 +18,13 @@ def compare(
     a: Annotated[Seeds, typer.Option("--a", help="A dictionary of the first way; at least two, of different seeds.")],
     b: Annotated[Seeds, typer.Option("--b", help="A dictionary of the second way; likewise.")],
     store: Annotated[Path, typer.Option(help="Activations of their sites.")] = Path("store"),
-    whole: Annotated[bool, typer.Option("--whole", help="All documents; else the tenth that training left out.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="All documents, not the tenth held out.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Says which explains more variance, where the difference lies outside the noise of reseeding."""
     from microtome.activations.store import open_store
     from microtome.bench.comparing import compare as run
-    from microtome.dictionary.formats import load_dictionary
+    from microtome.dictionary.loading import load_dictionary
 
     measured = open_store(store) if whole else open_store(store).split()[1]
     found = run([load_dictionary(path) for path in a], [load_dictionary(path) for path in b], measured)

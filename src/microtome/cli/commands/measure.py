@@ -16,7 +16,7 @@ EXAMPLE = "Example: microtome measure sae --store store --model smollm2 --texts 
 def measure(
     dictionary: Annotated[Path, typer.Argument(help="A dictionary's folder or file, ours or another tool's.")],
     store: Annotated[Path, typer.Option(help="Activations of its sites (`microtome harvest`).")] = Path("store"),
-    whole: Annotated[bool, typer.Option("--whole", help="All documents; else the tenth that training left out.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="All documents, not the tenth held out.")] = False,
     model: Annotated[str | None, typer.Option(help="For the cross-entropy: the model that was harvested.")] = None,
     texts: Annotated[str | None, typer.Option(help="For the cross-entropy: texts to read.")] = None,
     null: Annotated[list[Path] | None, typer.Option(help="A dictionary to beat; several may be given.")] = None,
@@ -26,7 +26,7 @@ def measure(
     """Figures of a dictionary with intervals over documents, each beside its hardest null."""
     from microtome.activations.store import open_store
     from microtome.bench.measuring import measure as run
-    from microtome.dictionary.formats import load_dictionary
+    from microtome.dictionary.loading import load_dictionary
     from microtome.model.opening import open as open_model
 
     measured = open_store(store) if whole else open_store(store).split()[1]
