@@ -6,19 +6,12 @@ from pathlib import Path
 import pytest
 from made_texts import made_texts
 
-from microtome.model.model import Model
-from microtome.model.opening import open
 from tiny_llama import tiny_folder
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("model") / "tiny-llama")
-
-
-@pytest.fixture(scope="session")
-def llama(folder) -> Model:
-    return open(folder, certify=False)
 
 
 @pytest.fixture(scope="session")
