@@ -102,7 +102,7 @@ def _later(batch: Batch) -> Bool[Tensor, "b p"]:
 def _losses(model: Model, batch: Batch, edits: Sequence[Edit]) -> Float[Tensor, "t"]:
     """Of every next token, row after row."""
     logits = model.run(batch, capture=["logits"], edits=edits)["logits"].float()
-    rows: list[Int[Tensor, p]] = [torch.tensor(row, device=logits.device) for row in batch.tokens]
+    rows = [torch.tensor(row, device=logits.device) for row in batch.tokens]
     return torch.cat(
         [
             torch.nn.functional.cross_entropy(one[: len(row) - 1], row[1:], reduction="none")

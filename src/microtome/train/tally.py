@@ -106,7 +106,11 @@ class Tally:
         """The figures; not-a-number where every step was skipped."""
         if not self.steps:
             none = float("nan")
-            return Reading(tokens, {}, none, none, dead, *(none,) * 7, rate, self.skipped, self.bad_inputs)
+            return Reading(
+                tokens, {}, variance_explained=none, l0=none, dead=dead, dense=none, crowded=none, densest=none,
+                scale=none, norm=none, worst=none, gradient=none, rate=rate, skipped=self.skipped,
+                bad_inputs=self.bad_inputs,
+            )  # fmt: skip
         s = self.sums
         n = float(s["tokens"])
         mean = s["y"] / n
