@@ -12,6 +12,7 @@ from microtome.core.config import Config
 from microtome.dictionary.architecture import Outcome
 
 DENSE = 0.1
+MEASURED = ("variance_explained", "l0", "dense", "crowded", "densest", "scale", "norm", "worst", "gradient")
 AT_ONCE = 512  # rows whose differences are held at a time: they stay in the processor's cache
 
 
@@ -105,12 +106,10 @@ class Tally:
     def read(self, *, tokens: int, dead: float, rate: float, width: int) -> Reading:
         """The figures; not-a-number where every step was skipped."""
         if not self.steps:
-            none = float("nan")
+            none = dict.fromkeys(MEASURED, float("nan"))
             return Reading(
-                tokens, {}, variance_explained=none, l0=none, dead=dead, dense=none, crowded=none, densest=none,
-                scale=none, norm=none, worst=none, gradient=none, rate=rate, skipped=self.skipped,
-                bad_inputs=self.bad_inputs,
-            )  # fmt: skip
+                tokens=tokens, terms={}, dead=dead, rate=rate, skipped=self.skipped, bad_inputs=self.bad_inputs, **none
+            )
         s = self.sums
         n = float(s["tokens"])
         mean = s["y"] / n
