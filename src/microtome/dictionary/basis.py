@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
+from microtome.dictionary.normalising import divisor, normal, sizes
 
 if TYPE_CHECKING:
     from microtome.dictionary.dictionary import Dictionary
@@ -56,17 +57,16 @@ def at(dictionary: "Dictionary", layer: int, x: Float[Tensor, "p d"], y: Float[T
         )
     with torch.no_grad():
         x, y = x.to(dictionary.b_dec), y.to(dictionary.b_dec)
-        mean, size = dictionary.scale(x)
-        given = x if size is None else (x - mean) / size
-        active = dictionary.architecture.activate(units, given, None)
+        how = dictionary.conventions.normalised
+        active = dictionary.architecture.activate(units, normal(x, how), None)
         picks = active.picks.where(active.firing)
         values, rows = active.values[active.firing], picks.rows
         factor, constant = dictionary.architecture.line(units, picks.ids)
         read, write = units.W_enc[picks.ids] * factor[:, None], units.W_dec[picks.ids]
         bias = dictionary.b_dec[dictionary.writes.index(f"mlp.out.{layer}")].expand(len(x), -1)
+        mean, size = sizes(x, how)
         if size is not None:
-            centred = dictionary.conventions.normalised == "layer"
-            read = (read - read.mean(1, keepdim=True) if centred else read) / size[rows]
+            read = (read - read.mean(1, keepdim=True) if how == "layer" else read) / divisor(size, how)[rows]
             write, bias = write * size[rows], bias * size + mean
         skip = None if dictionary.W_skip is None else dictionary.W_skip.detach()
         said = bias.index_add(0, rows, values[:, None] * write)

@@ -25,9 +25,12 @@ def sizes(x: Float[Tensor, "*t d"], how: How) -> tuple[Tensor | float, Tensor | 
 def normal(x: Float[Tensor, "*t d"], how: How) -> Float[Tensor, "*t d"]:
     """Each token without its mean and divided by its size, as the convention has it."""
     mean, size = sizes(x, how)
-    if size is None:
-        return x
-    return (x - mean) / (size + (FLOOR if how == "layer" else 0.0))
+    return x if size is None else (x - mean) / divisor(size, how)
+
+
+def divisor(size: Float[Tensor, "*t one"], how: How) -> Float[Tensor, "*t one"]:
+    """What a token of this size is divided by."""
+    return size + FLOOR if how == "layer" else size
 
 
 def turned_back(y: Float[Tensor, "*t e"], like: Float[Tensor, "*t d"], how: How) -> Float[Tensor, "*t e"]:
