@@ -22,15 +22,20 @@ KIND, FORMAT = "dictionary", 1
 WEIGHTS, CARD = "dictionary.safetensors", "dictionary.json"
 
 
-def save(dictionary: Dictionary, folder: str | Path) -> Path:
+def save(dictionary: Dictionary, folder: str | Path, *, dtype: torch.dtype | None = None) -> Path:
     """Writes a dictionary; the card last, so that a folder with a card is whole.
+
+    Args:
+        dictionary: what to write.
+        folder: where to.
+        dtype: of numbers on the disk: float16 or bfloat16 halve it, and round them; None keeps what they have.
 
     Raises:
         WrongUse: nothing can be written there.
     """
     folder = Path(folder)
     (folder / CARD).unlink(missing_ok=True)
-    tensors = {name: tensor.contiguous() for name, tensor in dictionary.state_dict().items()}
+    tensors = {name: _rounded(tensor, dtype).contiguous() for name, tensor in dictionary.state_dict().items()}
     with written_whole(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
     card = dictionary.card or RunCard(KIND, FORMAT)
@@ -38,7 +43,7 @@ def save(dictionary: Dictionary, folder: str | Path) -> Path:
         "architecture": {"name": dictionary.architecture.name, **dictionary.architecture.to_dict()},
         "geometry": dictionary.geometry.to_dict(),
         "conventions": dictionary.conventions.to_dict(),
-        "weights": of_tensors(sorted(tensors.items())),
+        "weights": of_tensors((name, one.to(dictionary.b_dec.dtype)) for name, one in sorted(tensors.items())),
         "card": replace(card, kind=KIND, format=FORMAT).to_dict(),
     }
     write_json(folder / CARD, content)
@@ -69,6 +74,10 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Dictionary:
         )
     made.load_state_dict(tensors)
     return made.to(device)
+
+
+def _rounded(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
 
 
 def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
