@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from microtome.circuit.trace import trace as trace
     from microtome.core.errors import MicrotomeError as MicrotomeError
     from microtome.data.task import task as task
+    from microtome.dictionary.loading import load_dictionary as load_dictionary
     from microtome.model.edits import ablate as ablate
     from microtome.model.edits import add as add
     from microtome.model.edits import scale as scale
     from microtome.model.edits import set as set
+    from microtome.model.edits import splice as splice
     from microtome.model.model import Model as Model
     from microtome.model.opening import open as open
     from microtome.report.writer import report as report
@@ -40,12 +42,14 @@ _HOMES = {
     "ablate": "microtome.model.edits",
     "add": "microtome.model.edits",
     "harvest": "microtome.activations.harvest",
+    "load_dictionary": "microtome.dictionary.loading",
     "open": "microtome.model.opening",
     "open_store": "microtome.activations.store",
     "prove": "microtome.circuit.proving",
     "report": "microtome.report.writer",
     "scale": "microtome.model.edits",
     "set": "microtome.model.edits",
+    "splice": "microtome.model.edits",
     "task": "microtome.data.task",
     "trace": "microtome.circuit.trace",
     "train": "microtome.train.training",

@@ -108,6 +108,11 @@ def test_more_units_read_what_one_cannot():
     assert set(five.probe().units[:2]) == {0, 1}
 
 
+def test_a_unit_that_tells_by_its_silence_is_found_too():
+    codes, items, labels = corpus()
+    assert probing(codes, items, ~labels).probe().units.tolist() == [TELLING]
+
+
 def test_always_saying_the_same_scores_a_half_however_uneven_the_classes():
     codes, items, labels = corpus(share=0.1)
     assert probing(torch.zeros_like(codes), items, labels).value() == 0.5
@@ -128,10 +133,10 @@ def test_the_value_beats_shuffled_labels_and_they_score_a_half(metric):
 
 
 def test_without_signal_the_value_is_one_of_its_null():
-    """Over corpora with nothing to find, values look like shuffled ones: no leak from choosing the unit."""
+    """Over corpora with nothing to find, values look like shuffled ones: nothing that is tested was fitted."""
     values, draws = [], []
     for seed in range(20):
-        silent = probing(*corpus(seed=seed, documents=60, share=0.5, signal=0.0))
+        silent = probing(*corpus(seed=seed, documents=60, share=0.5, signal=0.0), k=UNITS)
         values.append(silent.value())
         draws += silent.shuffled(range(5))
     assert np.mean(values) == pytest.approx(0.5, abs=0.08)

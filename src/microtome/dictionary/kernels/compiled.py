@@ -18,11 +18,21 @@ from microtome.dictionary.kernels.plain import with_spare
 
 # Sums may be taken in another order, for vector instructions; NaN and infinity keep their meaning.
 FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
-MOST_THREADS = get_num_threads()  # before anyone has set it: what numba was started with
 # Rows that a thread takes together: they share its room, and each begins where the one before ended.
 HEIGHT = 64
 # One row in so many tells how high the strongest of a whole batch begin.
 SAMPLED = 16
+
+
+def _most_threads() -> int:
+    """What numba was started with. Its threads start here, and with them it sets torch's number: both use OpenMP."""
+    of_torch = torch.get_num_threads()
+    found = get_num_threads()
+    torch.set_num_threads(of_torch)
+    return found
+
+
+MOST_THREADS = _most_threads()
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
