@@ -71,10 +71,10 @@ bread milk cheese honey egg eggs apples cookies cake soup fruit food lunch dinne
 head face eye eyes ear ears nose mouth hand hands arm arms leg legs foot feet tail wing wings heart voice
 idea secret name place way thing things side top end problem trouble lesson magic treasure noise sound fun love
 help hope care yes hello goodbye please thanks okay oh
-""".split()
+"""
 
 
 def vocabulary() -> list[str]:
     """Every word that a story may hold, in lower case but for names and I, each once."""
     listed = " ".join((*NAMES.values(), ANIMALS, PEOPLE, TRAITS, THINGS, COLOURS, PLACES, DEEDS)).split()
-    return list(dict.fromkeys([*listed, *OTHERS]))
+    return list(dict.fromkeys([*listed, *OTHERS.split()]))

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from microtome.core.artefact import RunCard, read_artefact, write_json, written_whole
-from microtome.core.errors import FormatError, MicrotomeError, MissingFile
+from microtome.core.errors import FormatError, MicrotomeError, MissingFile, WrongUse
 from microtome.core.fingerprint import of_tensors
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Conventions, Dictionary
@@ -31,19 +31,21 @@ def save(dictionary: Dictionary, folder: str | Path, *, dtype: torch.dtype | Non
         dtype: of numbers on the disk: float16 or bfloat16 halve it, and round them; None keeps what they have.
 
     Raises:
-        WrongUse: nothing can be written there.
+        WrongUse: nothing can be written there, or a number is too large for the dtype.
     """
     folder = Path(folder)
     (folder / CARD).unlink(missing_ok=True)
-    tensors = {name: _rounded(tensor, dtype).contiguous() for name, tensor in dictionary.state_dict().items()}
+    state = {name: tensor.contiguous() for name, tensor in dictionary.state_dict().items()}
+    kept = {name: _rounded(tensor, dtype) for name, tensor in state.items()}
     with written_whole(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+        save_file(kept, temporary)
+    read = sorted((name, tensor.to(state[name].dtype)) for name, tensor in kept.items())
     card = dictionary.card or RunCard(KIND, FORMAT)
     content = {
         "architecture": {"name": dictionary.architecture.name, **dictionary.architecture.to_dict()},
         "geometry": dictionary.geometry.to_dict(),
         "conventions": dictionary.conventions.to_dict(),
-        "weights": of_tensors((name, one.to(dictionary.b_dec.dtype)) for name, one in sorted(tensors.items())),
+        "weights": of_tensors(read),
         "card": replace(card, kind=KIND, format=FORMAT).to_dict(),
     }
     write_json(folder / CARD, content)
@@ -77,7 +79,16 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Dictionary:
 
 
 def _rounded(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+    if dtype is None or not tensor.is_floating_point():
+        return tensor
+    rounded = tensor.to(dtype)
+    if not torch.equal(torch.isfinite(rounded), torch.isfinite(tensor)):
+        most = torch.finfo(dtype).max
+        raise WrongUse(
+            f"save a dictionary in {dtype}", found=f"a number above {most:,.0f}, the largest that it has",
+            do="save it in bfloat16, or as it is",
+        )  # fmt: skip
+    return rounded
 
 
 def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
