@@ -17,7 +17,6 @@ from microtome.core.showing import drawn_by
 if TYPE_CHECKING:
     from microtome.activations.harvest import harvest as harvest
     from microtome.activations.store import open_store as open_store
-    from microtome.bench.comparing import compare as compare
     from microtome.bench.measuring import measure as measure
     from microtome.circuit.graph import Graph as Graph
     from microtome.circuit.proof import Proof as Proof
@@ -44,7 +43,6 @@ _HOMES = {
     "Proof": "microtome.circuit.proof",
     "ablate": "microtome.model.edits",
     "add": "microtome.model.edits",
-    "compare": "microtome.bench.comparing",
     "harvest": "microtome.activations.harvest",
     "load_dictionary": "microtome.dictionary.exchange",
     "measure": "microtome.bench.measuring",

@@ -16,26 +16,26 @@ class MeasureConfig(Config):
         fitted_on: tokens from which baselines take their means and components.
         ordinary: a token counts as ordinary up to this multiple of the median norm; figures are given of all tokens
             and of ordinary ones, since a few enormous ones may own the variance.
-        draws: of the null in which each reconstruction is that of another token.
         dense_above: share of tokens from which on a unit counts as dense.
         batch: tokens at once.
         n_texts: texts that the model reads for the cross-entropy, or all.
         context: tokens of each.
         level: of intervals.
+        seed: of random directions and of intervals.
     """
 
     baselines: tuple[str, ...] = ("pca", "random", "neurons")
     fitted_on: int = 65_536
     ordinary: float = 10.0
-    draws: int = 20
     dense_above: float = 0.1
     batch: int = 4096
     n_texts: int = 64
     context: int = 128
     level: float = 0.95
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("fitted_on", "draws", "batch", "n_texts", "context"):
+        for name in ("fitted_on", "batch", "n_texts", "context"):
             if getattr(self, name) < 1:
                 raise WrongUse("measure a dictionary", found=f"{name} = {getattr(self, name)}", do="give at least 1")
         if not (0 < self.level < 1 and self.ordinary > 0):

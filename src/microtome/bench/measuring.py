@@ -32,7 +32,6 @@ def measure(
     nulls: Mapping[str, Dictionary] | None = None,
     control: tuple[Dictionary, ActivationStore] | None = None,
     config: MeasureConfig | None = None,
-    seed: int = 0,
 ) -> dict[str, Figure]:
     """What a dictionary reconstructs, and what a model makes of it, with intervals over documents.
 
@@ -47,7 +46,6 @@ def measure(
         control: the same dictionary trained on the model with reinitialised weights, and the store that it was
             trained on: how much of the figure has nothing to do with what the model learned. Not a null.
         config: see `MeasureConfig`.
-        seed: of random directions and intervals.
 
     Returns:
         by name, measurements for what is evidence, quantities for counts and descriptions.
@@ -64,18 +62,18 @@ def measure(
             do="give both, for the cross-entropy, or neither",
         )  # fmt: skip
     own = read(dictionary, store, config)
-    others = {**made_on_the_spot(dictionary, store, own.l0.value(), config, seed), **(nulls or {})}
+    others = {**made_on_the_spot(dictionary, store, own.l0.value(), config), **(nulls or {})}
     if not others:
         raise WrongUse(
             f"measure {dictionary}", found="no null: baselines are made for units of one site",
             do="pass nulls=, such as the same dictionary trained with a frozen random decoder",
         )  # fmt: skip
     theirs = {name: read(one, store, config) for name, one in others.items()}
-    found: dict[str, Figure] = {**_reconstruction(own, theirs, config, seed), **_counts(own, config)}
+    found: dict[str, Figure] = {**_reconstruction(own, theirs, config), **_counts(own, config)}
     if model is not None and texts is not None:
         documents = corpus_of(texts).documents()
         losses = behave({"": dictionary, **others}, model, documents, store.means, config)
-        found.update(_behaviour(losses, config, seed))
+        found.update(_behaviour(losses, config))
     if control is not None:
         value = read(*control, config).of_all["explained_variance"].value()
         name, note = "variance explained, reinitialised model", "a control: what needs no trained model"
@@ -84,15 +82,15 @@ def measure(
 
 
 def made_on_the_spot(
-    dictionary: Dictionary, store: ActivationStore, l0: float, config: MeasureConfig, seed: int
+    dictionary: Dictionary, store: ActivationStore, l0: float, config: MeasureConfig
 ) -> dict[str, Dictionary]:
     """Baselines at the dictionary's mean number of active units; none where it does not stand at one site."""
     geometry = dictionary.geometry
     if not geometry.autoencodes or len(geometry.reads) != 1:
         return {}
-    few = torch.randperm(store.n_tokens, generator=torch.Generator().manual_seed(seed))[: config.fitted_on]
+    few = torch.randperm(store.n_tokens, generator=torch.Generator().manual_seed(config.seed))[: config.fitted_on]
     x, k = store.rows(geometry.reads[0], few.sort().values), max(1, round(l0))
-    return {name: beside(dictionary, name, k=k, x=x, seed=seed) for name in config.baselines}
+    return {name: beside(dictionary, name, k=k, x=x, seed=config.seed) for name in config.baselines}
 
 
 def _check(dictionary: Dictionary, store: ActivationStore) -> None:
@@ -103,18 +101,16 @@ def _check(dictionary: Dictionary, store: ActivationStore) -> None:
             )
 
 
-def _reconstruction(
-    own: Figures, theirs: Mapping[str, Figures], config: MeasureConfig, seed: int
-) -> dict[str, Measurement]:
+def _reconstruction(own: Figures, theirs: Mapping[str, Figures], config: MeasureConfig) -> dict[str, Measurement]:
     told = {"explained_variance": ("variance explained", "share"), "cosine": ("cosine", "mean cosine")}
     share = f"ordinary tokens ({own.n_ordinary / own.n_tokens:.1%} of all)"
     found = {}
     for key, (name, unit) in told.items():
         every = {null: figures.of_all[key] for null, figures in theirs.items()}
-        found[name] = measured(name, own.of_all[key], every, unit, config, seed)
+        found[name] = measured(name, own.of_all[key], every, unit, config)
         if own.n_ordinary:
             usual, some = f"{name}, ordinary tokens", {null: one.of_ordinary[key] for null, one in theirs.items()}
-            found[usual] = measured(usual, own.of_ordinary[key], some, f"{unit}, {share}", config, seed)
+            found[usual] = measured(usual, own.of_ordinary[key], some, f"{unit}, {share}", config)
     return found
 
 
@@ -139,19 +135,19 @@ def _shrinkage(own: Figures) -> tuple[Quantity, ...]:
     return (Quantity("shrinkage", value, "E‖ŷ‖² / E[ŷ · y]", "1 is none, below 1 shrinks"),)
 
 
-def _behaviour(losses: Mapping[str, Losses], config: MeasureConfig, seed: int) -> dict[str, Figure]:
+def _behaviour(losses: Mapping[str, Losses], config: MeasureConfig) -> dict[str, Figure]:
     own, theirs = losses[""], {name: one for name, one in losses.items() if name}
     zero, mean = ("cross-entropy recovered against zero ablation", "cross-entropy recovered against mean ablation")
     added = Quantity("cross-entropy added", own.added.value(), "nats a token", "by the reconstruction")
     return {
-        zero: measured(zero, own.zero, {name: one.zero for name, one in theirs.items()}, "share", config, seed),
-        mean: measured(mean, own.mean, {name: one.mean for name, one in theirs.items()}, "share", config, seed),
+        zero: measured(zero, own.zero, {name: one.zero for name, one in theirs.items()}, "share", config),
+        mean: measured(mean, own.mean, {name: one.mean for name, one in theirs.items()}, "share", config),
         added.name: added,
     }
 
 
 def measured(
-    name: str, own: HasItems, theirs: Mapping[str, HasItems], measured_in: str, config: MeasureConfig, seed: int
+    name: str, own: HasItems, theirs: Mapping[str, HasItems], measured_in: str, config: MeasureConfig
 ) -> Measurement:
     """A ratio over documents beside the same of each null, each of one draw with an interval of the advantage.
 
@@ -171,11 +167,11 @@ def measured(
     if not kept.all():
         measured_in += f"; {int((~kept).sum())} of {len(kept)} documents left out, in which there is nothing to explain"
     above, below = ours.numerators[kept], ours.denominators[kept]
-    value, interval = ratio_of_sums(above, below, config.level, seed)
+    value, interval = ratio_of_sums(above, below, config.level, config.seed)
     nulls = []
     for null, other in others.items():
         beaten = other.numerators[kept]
-        advantage = difference_of_ratios(above, beaten, below, config.level, seed).interval
+        advantage = difference_of_ratios(above, beaten, below, config.level, config.seed).interval
         draw = float(beaten.sum() / other.denominators[kept].sum())
         nulls.append(Null.against(null, value, [draw], effect_interval=advantage))
-    return Measurement(name, value, interval, config.level, tuple(nulls), int(kept.sum()), seed, measured_in)
+    return Measurement(name, value, interval, config.level, tuple(nulls), int(kept.sum()), config.seed, measured_in)

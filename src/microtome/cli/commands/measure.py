@@ -25,6 +25,7 @@ def measure(
 ) -> None:
     """Figures of a dictionary with intervals over documents, each beside its hardest null."""
     from microtome.activations.store import open_store
+    from microtome.bench.config import MeasureConfig
     from microtome.bench.measuring import measure as run
     from microtome.dictionary.exchange import load_dictionary
     from microtome.model.opening import open as open_model
@@ -36,7 +37,7 @@ def measure(
         model=open_model(model) if model else None,
         texts=texts,
         nulls={path.name: load_dictionary(path) for path in null or ()},
-        seed=seed,
+        config=MeasureConfig(seed=seed),
     )
     say("\n".join(map(str, found.values())), as_json=as_json)
     if as_json:
