@@ -3,21 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.progress import TaskID as Handle
+from rich.console import Console
+from rich.progress import TaskID
 
+from microtome.cli.bars import Bars
 from microtome.core.progress import shown_by
-
-PATIENCE = 1.0  # seconds of silence
-
-
-class Bars(Progress):
-    """One line a piece of work, and none for what is quick."""
-
-    def get_renderables(self) -> Iterator[RenderableType]:
-        """The lines of what has taken long enough."""
-        yield self.make_tasks_table(task for task in self.tasks if (task.elapsed or 0.0) > PATIENCE)
 
 
 class OnTerminal:
@@ -33,15 +23,15 @@ class OnTerminal:
 
     def advance(self, handle: int, steps: int = 1) -> None:
         """Moves its bar."""
-        self._bars.advance(Handle(handle), steps)
+        self._bars.advance(TaskID(handle), steps)
 
     def say(self, handle: int, text: str) -> None:
         """Puts words after its bar."""
-        self._bars.update(Handle(handle), said=text)
+        self._bars.update(TaskID(handle), said=text)
 
     def finish(self, handle: int) -> None:
         """Takes the line away."""
-        self._bars.remove_task(Handle(handle))
+        self._bars.remove_task(TaskID(handle))
         if not self._bars.tasks:
             self._bars.stop()
 
@@ -53,10 +43,7 @@ def progress_on_stderr() -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    told = TextColumn("{task.fields[said]}", markup=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), told)
-    # Standard output is left alone: rich would wrap it and send it to the terminal, also where it is a file.
-    bars = Bars(*columns, console=console, transient=True, refresh_per_second=5, redirect_stdout=False)
+    bars = Bars(console)
     try:
         with shown_by(OnTerminal(bars)):
             yield
