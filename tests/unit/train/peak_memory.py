@@ -1,7 +1,6 @@
 """Bytes that some steps of training take above what the process had before: run in a process of its own."""
 
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -34,15 +33,16 @@ def steps(d: int, units: int, k: int, batch: int, aux_k: int, dead: float) -> No
         trainee.since[: round(dead * units)] = 99 * batch
 
 
-def resident() -> int:
-    """Bytes in memory now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def told(name: str) -> int:
+    """Bytes that the kernel tells: `VmRSS` is in memory now, `VmHWM` was at most, of this program alone."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     given = json.loads(sys.argv[1])
     steps(**given | {"d": 16, "units": 64, "k": 4, "batch": 32, "aux_k": min(given["aux_k"], 8)})
-    before = resident()
+    before = told("VmRSS")
     steps(**given)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    print(told("VmHWM") - before)
