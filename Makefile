@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint gemma bench clean
+PEERS := saelens sparsify dictionary_learning circuit_tracer
+
+.PHONY: demo test test-peers peer-vectors lint gemma bench clean
 
 # The main job, end to end: weights, trace, proof, report.
 demo: $(VENV)/.installed
@@ -16,7 +18,19 @@ demo: $(VENV)/.installed
 # Everything that must hold before a change is taken. What needs real weights gets them first.
 test: lint
 	$(BIN)/microtome get smollm2
-	$(BIN)/pytest -m "not gemma" --numprocesses auto --dist loadfile
+	$(BIN)/pytest -m "not gemma and not peers" --numprocesses auto --dist loadfile
+
+# Other tools, as PyPI has them, and we make the same of the same dictionaries, whoever wrote them.
+test-peers: $(VENV)/.installed-dev
+	$(MAKE) --jobs 2 $(PEERS:%=.peers/%/.installed)
+	$(BIN)/pytest -m peers tests/peers
+
+# What `make test` holds us to where no other tool is installed.
+peer-vectors: $(PEERS:%=.peers/%/.installed)
+	for peer in $(PEERS); do \
+	  rm -rf tests/unit/dictionary/peer_vectors/$$peer; \
+	  .peers/$$peer/bin/python tests/peers/peer_$$peer.py make tests/unit/dictionary/peer_vectors/$$peer || exit 1; \
+	done
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -42,6 +56,14 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "microtome needs Python 3.11 or newer; try: make PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+# torchvision as PyPI has it is built for CUDA: beside a torch for the CPU, transformers fails on it. Nobody needs it.
+.peers/%/.installed: tests/peers/requirements/%.txt constraints.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt \
+	  --requirement $<
+	$(@D)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes torchvision
+	@touch $@
 
 # Stamps: an environment is made again when its needs change, and not otherwise.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

@@ -108,9 +108,7 @@ def reading() -> None:
             source.batch(BATCH, ["resid.15"])
         rate = count * BATCH / (time.perf_counter() - start)
     size = row_bytes(width, "bfloat16") * per_shard * shards / 1e9
-    print(
-        f"{rate:8.0f} tokens/s  {rate / TRAINING:4.1f} ×  shuffled batches of {BATCH}, store of {size:.1f} GB, over training"
-    )
+    print(f"{rate:8.0f} tokens/s  {rate / TRAINING:4.1f} ×  shuffled batches from {size:.1f} GB, over training")
 
 
 if __name__ == "__main__":

@@ -104,9 +104,8 @@ def main() -> None:
             f"{BATCH / one:9,.0f} tokens/s  {seconds['sae-lens'] / one:5.1f} x  {name}; after {end['step']} steps "
             f"unexplained {end['unexplained']:.4f}, L0 {end['l0']:.1f}, peak {end['peak_mb']:,.0f} MB"
         )
-    print(
-        f"{BATCH / alone:9,.0f} tokens/s  the encoder's bf16 product alone; microtome is at {alone / seconds['microtome']:.2f} of it"
-    )
+    part = alone / seconds["microtome"]
+    print(f"{BATCH / alone:9,.0f} tokens/s  the encoder's bf16 product alone; microtome is at {part:.2f} of it")
     ours = last["microtome"]
     print(f"microtome's peak above what stood before the first step: {ours['peak_mb'] - ours['before_mb']:,.0f} MB")
 

@@ -10,6 +10,7 @@ import torch
 from microtome.core.errors import ModelNotFound
 from microtome.model.model import Model
 from microtome.model.opening import open
+from tiny_llama import tiny_folder
 from tiny_models import tiny_model
 
 
@@ -33,6 +34,12 @@ def smollm2() -> Model:
         if os.environ.get("MICROTOME_REQUIRE_REAL"):
             raise
         pytest.skip(str(absent))
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory) -> Model:
+    """A two-layer random Llama with a tokenizer of bytes."""
+    return open(tiny_folder(tmp_path_factory.mktemp("model") / "tiny-llama"), certify=False)
 
 
 @pytest.fixture(scope="session")

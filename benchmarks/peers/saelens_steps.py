@@ -1,4 +1,4 @@
-"""Trains sae-lens on batches from a file, step by step, as it is told on standard input. Runs in the peer's environment.
+"""Trains sae-lens on batches from a file, in steps as it is told on standard input. Runs in the peer's environment.
 
 Each line asked is JSON, `{"steps": 5}` or `{"evaluate": true}`; each answer is a line of JSON.
 """

@@ -17,16 +17,19 @@ from microtome.core.showing import drawn_by
 if TYPE_CHECKING:
     from microtome.activations.harvest import harvest as harvest
     from microtome.activations.store import open_store as open_store
+    from microtome.bench.measuring import measure as measure
     from microtome.circuit.graph import Graph as Graph
     from microtome.circuit.proof import Proof as Proof
     from microtome.circuit.proving import prove as prove
     from microtome.circuit.trace import trace as trace
     from microtome.core.errors import MicrotomeError as MicrotomeError
     from microtome.data.task import task as task
+    from microtome.dictionary.exchange import load_dictionary as load_dictionary
     from microtome.model.edits import ablate as ablate
     from microtome.model.edits import add as add
     from microtome.model.edits import scale as scale
     from microtome.model.edits import set as set
+    from microtome.model.edits import splice as splice
     from microtome.model.model import Model as Model
     from microtome.model.opening import open as open
     from microtome.report.writer import report as report
@@ -41,6 +44,8 @@ _HOMES = {
     "ablate": "microtome.model.edits",
     "add": "microtome.model.edits",
     "harvest": "microtome.activations.harvest",
+    "load_dictionary": "microtome.dictionary.exchange",
+    "measure": "microtome.bench.measuring",
     "open": "microtome.model.opening",
     "open_store": "microtome.activations.store",
     "plan": "microtome.train.planning",
@@ -48,6 +53,7 @@ _HOMES = {
     "report": "microtome.report.writer",
     "scale": "microtome.model.edits",
     "set": "microtome.model.edits",
+    "splice": "microtome.model.edits",
     "task": "microtome.data.task",
     "trace": "microtome.circuit.trace",
     "train": "microtome.train.training",

@@ -95,8 +95,8 @@ class ContextBatch:
 class Contexts:
     """The texts of a corpus as batches of contexts, always the same ones in the same order.
 
-    Windows of documents are read one after another. The pieces of a window are sorted by length, so that little is
-    padded, and its batches come in an order that the seed, the epoch and the window decide.
+    Windows of documents are read one after another. The pieces of a window are mixed, then sorted by length, so that
+    little is padded; its batches come in an order that the seed, the epoch and the window decide.
 
     Args:
         corpus: the texts.
@@ -169,7 +169,9 @@ class Contexts:
         encoded: Any = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         documents = [(first + i, np.array(ids, dtype=np.int64)) for i, ids in enumerate(encoded) if ids]
         pieces = self._packed(documents) if self.config.pack else self._apart(documents)
-        pieces = sorted((one for one in pieces if one.kept.any()), key=len, reverse=True)
+        pieces = [one for one in pieces if one.kept.any()]
+        mixed = np.random.default_rng([self.config.seed, first]).permutation(len(pieces))  # of a long document too
+        pieces = sorted((pieces[at] for at in mixed), key=len, reverse=True)
         most = self.config.batch_rows * self.config.context
         batches: list[ContextBatch] = []
         while pieces:

@@ -1,1 +1,1 @@
-"""What is fed to a model: tasks, whose prompts have counterfactuals."""
+"""What is fed to a model: tasks, whose prompts have counterfactuals, and corpora of text."""

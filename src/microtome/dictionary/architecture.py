@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from microtome.core.config import Config
@@ -137,6 +137,11 @@ class Architecture(Config, ABC):
         y_hat = dictionary.written([(one.units, one.picks, one.values) for one in active], x)
         terms = self.terms(dictionary, Seen(x, y, active, y_hat, moment))
         return Outcome({"reconstruction": squared(y - y_hat), **terms}, active, y_hat)
+
+    def line(self, units: Units, ids: Int[Tensor, "n"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+        """Where units are active, activation = factor · (read vector · input) + constant: both, for each."""
+        constant = units.b_enc[ids]
+        return torch.ones_like(constant), constant
 
     def rescaled(self, extras: dict[str, Tensor], factor: Float[Tensor, "u"]) -> dict[str, Tensor]:
         """What becomes of a block's further parameters where each unit's activations grow by a factor."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -13,8 +12,11 @@ from microtome.core.artefact import RunCard
 from microtome.core.config import Config
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.dictionary.architecture import Architecture
+from microtome.dictionary.basis import At, at
 from microtome.dictionary.codes import Codes, Picks, side_by_side
+from microtome.dictionary.coding import UnitsCoder
 from microtome.dictionary.geometry import Geometry
+from microtome.dictionary.normalising import How, normal, turned_back
 from microtome.dictionary.units import Units
 
 Written = tuple[Units, Picks, Float[Tensor, "_"]]
@@ -35,7 +37,7 @@ class Conventions(Config):
     """
 
     centred: bool = True
-    normalised: Literal["no", "layer", "length"] = "no"
+    normalised: How = "no"
     skip: bool = False
     fixed_writes: bool = False
 
@@ -107,6 +109,11 @@ class Dictionary(nn.Module):
         """The processes over which the units are divided."""
         return next(self.units).share.across
 
+    @property
+    def coder(self) -> UnitsCoder:
+        """Its units as edits of a model see them."""
+        return UnitsCoder(self)
+
     def encode(self, x: Float[Tensor, "*batch d"]) -> Codes:
         """Which units are active on each token, and how much.
 
@@ -118,7 +125,9 @@ class Dictionary(nn.Module):
         """
         with torch.no_grad():
             flat, batch = self._flat(x)
-            active = [self.architecture.activate(*given) for given in self.given(self._normal(flat))]
+            active = [
+                self.architecture.activate(*given) for given in self.given(normal(flat, self.conventions.normalised))
+            ]
             return side_by_side([(one.picks, one.values) for one in active], batch)
 
     def decode(self, codes: Codes, like: Float[Tensor, "*given d"] | None = None) -> Float[Tensor, "*batch e"]:
@@ -185,6 +194,24 @@ class Dictionary(nn.Module):
         vectors = list(self.units)[which].get_parameter(name)[asked - starts[which]]
         return vectors.detach().view(len(asked), -1, d)
 
+    def at(self, layer: int, x: Float[Tensor, "p d"], y: Float[Tensor, "p e"]) -> At:
+        """The units that were active in one layer's MLP on a prompt, with what each read and wrote there.
+
+        Everything that depends on the prompt (which units, the size of each token) is held as it is there, so that
+        values are linear in what is read.
+
+        Args:
+            layer: whose MLP.
+            x: what it read, `[p, d]`.
+            y: what it gave, `[p, e]`.
+
+        Raises:
+            SiteNotFound: no block of units is of this layer's MLP.
+            NotSupported: its units read or write other sites too, as in a cross-layer transcoder.
+            WrongUse: another width.
+        """
+        return at(self, layer, x, y)
+
     def given(self, x: Float[Tensor, "t r d"]) -> Iterator[tuple[Units, Float[Tensor, "t rd"], Tensor | None]]:
         """What each block is given of inputs: the block, what it reads, and what is taken off it first."""
         for units in self.units:
@@ -230,32 +257,12 @@ class Dictionary(nn.Module):
     def _shaped(self, y: Float[Tensor, "t w d"], batch: tuple[int, ...]) -> Tensor:
         return y.view(*batch, *y.shape[1:]) if len(self.writes) > 1 else y.view(*batch, y.shape[2])
 
-    def _normal(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t r d"]:
-        mean, size = self._scale(x)
-        return x if size is None else (x - mean) / (size + self._floor)
-
     def _turned_back(self, y: Float[Tensor, "t w d"], like: Tensor | None) -> Float[Tensor, "t w d"]:
         if like is None:
             raise WrongUse(
                 f"decode with {self}", found="no inputs, whose size it has to give back", do="pass like=the inputs"
             )
-        mean, size = self._scale(self._flat(like)[0])
-        return y if size is None else y * size + mean
-
-    @property
-    def _floor(self) -> float:
-        """What keeps a constant token from a division by zero; it is no part of what is turned back."""
-        return 1e-5 if self.conventions.normalised == "layer" else 0.0
-
-    def _scale(self, x: Float[Tensor, "t r d"]) -> tuple[Tensor | float, Tensor | None]:
-        """What is taken off each token, and its size."""
-        match self.conventions.normalised:
-            case "layer":
-                return x.mean(-1, keepdim=True), x.std(-1, keepdim=True)
-            case "length":
-                return 0.0, torch.linalg.vector_norm(x, dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-            case "no":
-                return 0.0, None
+        return turned_back(y, self._flat(like)[0], self.conventions.normalised)
 
 
 def _empty_skip(geometry: Geometry) -> Tensor:

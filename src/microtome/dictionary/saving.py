@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from microtome.core.artefact import RunCard, read_artefact, write_json, written_whole
-from microtome.core.errors import FormatError, MicrotomeError, MissingFile
+from microtome.core.errors import FormatError, MicrotomeError, MissingFile, WrongUse
 from microtome.core.fingerprint import of_tensors
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Conventions, Dictionary
@@ -22,23 +22,30 @@ KIND, FORMAT = "dictionary", 1
 WEIGHTS, CARD = "dictionary.safetensors", "dictionary.json"
 
 
-def save(dictionary: Dictionary, folder: str | Path) -> Path:
+def save(dictionary: Dictionary, folder: str | Path, *, dtype: torch.dtype | None = None) -> Path:
     """Writes a dictionary; the card last, so that a folder with a card is whole.
 
+    Args:
+        dictionary: what to write.
+        folder: where to.
+        dtype: of numbers on the disk: float16 or bfloat16 halve it, and round them; None keeps what they have.
+
     Raises:
-        WrongUse: nothing can be written there.
+        WrongUse: nothing can be written there, or a number is too large for the dtype.
     """
     folder = Path(folder)
     (folder / CARD).unlink(missing_ok=True)
-    tensors = {name: tensor.contiguous() for name, tensor in dictionary.state_dict().items()}
+    state = {name: tensor.contiguous() for name, tensor in dictionary.state_dict().items()}
+    kept = {name: _rounded(tensor, dtype) for name, tensor in state.items()}
     with written_whole(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+        save_file(kept, temporary)
+    read = sorted((name, tensor.to(state[name].dtype)) for name, tensor in kept.items())
     card = dictionary.card or RunCard(KIND, FORMAT)
     content = {
         "architecture": {"name": dictionary.architecture.name, **dictionary.architecture.to_dict()},
         "geometry": dictionary.geometry.to_dict(),
         "conventions": dictionary.conventions.to_dict(),
-        "weights": of_tensors(sorted(tensors.items())),
+        "weights": of_tensors(read),
         "card": replace(card, kind=KIND, format=FORMAT).to_dict(),
     }
     write_json(folder / CARD, content)
@@ -69,6 +76,19 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Dictionary:
         )
     made.load_state_dict(tensors)
     return made.to(device)
+
+
+def _rounded(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if dtype is None or not tensor.is_floating_point():
+        return tensor
+    rounded = tensor.to(dtype)
+    if not torch.equal(torch.isfinite(rounded), torch.isfinite(tensor)):
+        most = torch.finfo(dtype).max
+        raise WrongUse(
+            f"save a dictionary in {dtype}", found=f"a number above {most:,.0f}, the largest that it has",
+            do="save it in bfloat16, or as it is",
+        )  # fmt: skip
+    return rounded
 
 
 def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from microtome.core.errors import FormatError, MissingFile, nearest
 T = TypeVar("T")
 
 # No configuration is larger; what is, is another file under its name.
-LARGEST = 1 << 24
+LARGEST = 1 << 20
 
 
 class Settings:

@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -127,7 +128,7 @@ def npz(path: Path) -> Tensors:
     """What an archive of numpy arrays holds; objects in it are refused. See `safetensors`."""
     _present(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("one array, no archive of them")
             return Tensors(path, {name: torch.from_numpy(np.ascontiguousarray(file[name])) for name in file.files})
@@ -139,7 +140,9 @@ def pickled(path: Path) -> Tensors:
     """What a `.pt` file holds: numbers, words and tensors; code in it is refused, never run. See `safetensors`."""
     _present(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which it then reads or refuses
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGE as error:
         raise _damaged(path, error) from error
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):

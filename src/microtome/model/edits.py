@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from microtome.core.coder import Coder, HasCoder
 from microtome.core.errors import WrongUse
 
 Positions = int | Sequence[int] | Tensor | Literal["new"] | None
 Units = int | Sequence[int] | Tensor | None
-Kind = Literal["set", "add", "scale"]
+Kind = Literal["set", "add", "scale", "splice"]
 Aim = Literal["zero", "mean", "counterfactual"]
 
 
@@ -52,6 +53,8 @@ class Taken:
     lengths: tuple[int, ...]
 
 
+Where = str | HasCoder
+"""A site or a pattern of sites; or a dictionary, for an edit of its units."""
 Given = float | Tensor | Mapping[str, Tensor]
 Value = Given | Elsewhere
 
@@ -61,7 +64,8 @@ class Places(TypedDict, total=False):
 
     Attributes:
         positions: real tokens (negative from the end), `new` for every generated one, None for all.
-        units: indices on the site's axis of units (heads, for `attn.heads`, `attn.pattern`, …), None for all.
+        units: indices on the site's axis of units (heads, for `attn.heads`, `attn.pattern`, …), or units of the
+            dictionary; None for all.
         where: a mask over the site, `[b, p, u]`, aligned to real tokens, instead of the two above. Rows of a
             batch are chosen with it. Its last axes may be left out.
         may_be_empty: do not raise when nothing changes.
@@ -78,13 +82,15 @@ class Edit:
     """One intervention.
 
     Attributes:
-        site: a site or a pattern of sites, such as `mlp.neurons.12` or `resid.{3,7}`.
-        kind: what is done with `value`: `set`, `add`, `scale`.
+        site: a site or a pattern of sites, such as `mlp.neurons.12` or `resid.{3,7}`; or a dictionary's coder. Then
+            the edit is one of its units' activations, and sites get what changes in what these units write: what
+            the dictionary does not reconstruct is kept.
+        kind: what is done with `value`: `set`, `add`, `scale`; `splice` puts the reconstruction in, whatever the value.
         value: a number; a tensor that broadcasts to the site's shape, with the positions named; or one tensor a site.
         positions, units, where, may_be_empty: see `Places`.
     """
 
-    site: str
+    site: str | Coder
     kind: Kind
     value: Value
     positions: tuple[int, ...] | Literal["new"] | None = None
@@ -112,11 +118,11 @@ def _short(what: tuple[int, ...] | str) -> str:
     return f"({', '.join(map(str, what[:5]))}, … {len(what)} in all)"
 
 
-def set(site: str, value: Given, **places: Unpack[Places]) -> Edit:
-    """Replaces values at a site.
+def set(site: Where, value: Given, **places: Unpack[Places]) -> Edit:
+    """Replaces values at a site, or activations of a dictionary's units.
 
     Args:
-        site: a site or a pattern.
+        site: a site or a pattern; or a dictionary, whose units then stand for the site's.
         value: a number; a tensor that broadcasts to the site's shape, with the positions named; or one a site.
         **places: positions, units, where, may_be_empty: see `Places`.
 
@@ -126,21 +132,21 @@ def set(site: str, value: Given, **places: Unpack[Places]) -> Edit:
     return _edit("set", site, value, **places)
 
 
-def add(site: str, value: Given, **places: Unpack[Places]) -> Edit:
+def add(site: Where, value: Given, **places: Unpack[Places]) -> Edit:
     """Adds to values at a site; arguments as for `set`."""
     return _edit("add", site, value, **places)
 
 
-def scale(site: str, value: Given, **places: Unpack[Places]) -> Edit:
+def scale(site: Where, value: Given, **places: Unpack[Places]) -> Edit:
     """Multiplies values at a site; arguments as for `set`."""
     return _edit("scale", site, value, **places)
 
 
-def ablate(site: str, *, to: Aim = "zero", source: Any = None, **places: Unpack[Places]) -> Edit:
+def ablate(site: Where, *, to: Aim = "zero", source: Any = None, **places: Unpack[Places]) -> Edit:
     """Removes what a site says, in one of three senses.
 
     Args:
-        site: a site or a pattern.
+        site: a site or a pattern; or a dictionary, whose units are removed and whose error is kept.
         to: `zero`; `mean` of the site over `source` texts (position 0 apart, the others pooled); or
             `counterfactual`, the site's values on the `source` prompt, position by position.
         source: the texts or the prompt; `mean` without it takes the shipped neutral prompts.
@@ -163,12 +169,36 @@ def ablate(site: str, *, to: Aim = "zero", source: Any = None, **places: Unpack[
     return _edit("set", site, values[to], **places)
 
 
+def splice(dictionary: HasCoder, **places: Unpack[Places]) -> Edit:
+    """Puts what a dictionary makes of its inputs in the place of what it reconstructs.
+
+    A transcoder so takes the place of an MLP: `mlp.out` becomes what it makes of `mlp.in`. What it does not
+    reconstruct is lost, which is what a spliced model measures.
+
+    Args:
+        dictionary: reads and writes sites of the model.
+        **places: positions, where `[b, p]`, may_be_empty: see `Places`.
+
+    Raises:
+        WrongUse: places that mean nothing, or units named: a reconstruction is that of all.
+    """
+    if places.get("units") is not None:
+        raise WrongUse(
+            f"splice {dictionary.coder}", found="units named", do="leave units out, or edit them: ablate(…, units=…)"
+        )
+    return _edit("splice", dictionary, 0.0, **places)
+
+
 def _edit(
-    kind: Kind, site: str, value: Any, *,
+    kind: Kind, site: Where, value: Any, *,
     positions: Any = None, units: Any = None, where: Any = None, may_be_empty: bool = False,
 ) -> Edit:  # fmt: skip
     """The edit, if what was given means one: it comes from people, so it may be anything."""
-    what = f"{kind} at {site}"
+    if not isinstance(site, str | HasCoder):
+        found = f"{reprlib.repr(site)} (of type {type(site).__name__})"
+        raise WrongUse(f"{kind} values", found=found, do="name a site, or give a dictionary")
+    place = site if isinstance(site, str) else site.coder
+    what = f"{kind} at {place}"
     value = value.item() if isinstance(value, np.number) else value
     if not isinstance(value, int | float | Tensor | Mapping | Elsewhere):
         raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
@@ -184,7 +214,7 @@ def _edit(
     if isinstance(positions, str) and positions != "new":
         raise WrongUse(what, found=f"positions={positions!r}", do="give numbers or 'new'")
     named = "new" if isinstance(positions, str) else _many(positions, what, "positions")
-    return Edit(site, kind, value, named, _many(units, what, "units"), where, may_be_empty)
+    return Edit(place, kind, value, named, _many(units, what, "units"), where, may_be_empty)
 
 
 def those(edits: Any) -> tuple[Edit, ...]:

@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 
 from microtome.core.errors import WrongUse
-from microtome.core.sites import Site
-from microtome.model.edits import Edit
-from microtome.model.placing import Value
-from microtome.model.session import Session
+from microtome.model.session import Resolved, Session
 
 if TYPE_CHECKING:
     from microtome.model.model import Model
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 
 def generate(
     model: "Model",
-    edits: tuple[tuple[Edit, dict[Site, Value]], ...],
+    edits: tuple[Resolved, ...],
     inputs: Any,
     max_new_tokens: int,
     *,
@@ -33,7 +30,7 @@ def generate(
 
 def generated_ids(
     model: "Model",
-    edits: tuple[tuple[Edit, dict[Site, Value]], ...],
+    edits: tuple[Resolved, ...],
     inputs: Any,
     max_new_tokens: int,
     *,

@@ -1,6 +1,6 @@
 """The opened model: the module, its tokenizer, its sites, its certificate, and the one way to run it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +13,22 @@ from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, Sites, site
 from microtome.model.anatomy import Anatomy, dtype_of
 from microtome.model.attention import NAME as WATCHED_ATTENTION
+from microtome.model.coded import ByUnits, by_units
 from microtome.model.edits import Edit, those
 from microtome.model.generation import generate
 from microtome.model.inputs import Batch, Side, check_ids, to_batch
 from microtome.model.looks import DirectAttribution, LogitLens, Prediction, direct_attribution, logit_lens, predict
 from microtome.model.network import Network
 from microtome.model.neutral import NEUTRAL
+from microtome.model.placing import Value
 from microtome.model.run import Run, aligned
-from microtome.model.session import Session, run_once
+from microtome.model.session import Resolved, Session, run_once
 from microtome.model.taps import named_parts
-from microtome.model.values import Value, means, values
+from microtome.model.values import means, values
 
 if TYPE_CHECKING:
     from microtome.model.certificate import Certificate
 
-Resolved = tuple[Edit, dict[Site, Value]]
 Metric = Callable[[Float[Tensor, "b p v"]], Float[Tensor, ""]]
 INSIDE_ATTENTION = frozenset({"attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern"})
 
@@ -271,7 +272,12 @@ class Model:
             self._edits = before
 
     def _resolved(self, edits: Edit | Iterable[Edit]) -> tuple[Resolved, ...]:
-        return tuple((edit, values(edit, self._sites(edit.site), self._unedited)) for edit in those(edits))
+        return tuple((edit, self._values(edit)) for edit in those(edits))
+
+    def _values(self, edit: Edit) -> Mapping[Site, Value | ByUnits]:
+        if isinstance(edit.site, str):
+            return values(edit, self._sites(edit.site), self._unedited)
+        return by_units(edit, edit.site, self.site, self._unedited)
 
     def _unedited(self, inputs: Any, capture: Sequence[str]) -> Run:
         if inputs is None and self.tokenizer is None:

@@ -1,7 +1,7 @@
 """One forward pass under watch: hooks go in, sites are captured and edited, hooks come out again."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from microtome.core.errors import EditTouchedNothing, NotSupported, SiteDidNotFire, WrongUse
 from microtome.core.sites import Site
 from microtome.model.attention import Watcher, watched
+from microtome.model.coded import ByUnits, Coding
 from microtome.model.edits import Edit
 from microtome.model.inputs import Batch
 from microtome.model.network import Network, carried, carrying
 from microtome.model.placing import Chunk, Value, apply
 from microtome.model.taps import Tap, tap
+
+Resolved = tuple[Edit, Mapping[Site, Value | ByUnits]]
+"""An edit with its value at each of its sites."""
 
 
 class Enough(Exception):
@@ -40,7 +44,7 @@ class Session:
         network: Network,
         batch: Batch,
         wanted: tuple[Site, ...],
-        edits: tuple[tuple[Edit, dict[Site, Value]], ...] = (),
+        edits: tuple[Resolved, ...] = (),
         *,
         gradients: bool = False,
         stop: bool = False,
@@ -57,6 +61,13 @@ class Session:
         self._pending = self._wanted | set(self._edits_at)
         self._unfired = set(self._pending)
         self.chunk = Chunk(0, 0)
+        self._coding = Coding(_needed(edits))
+        if gradients and self._coding.needed:
+            raise NotSupported(
+                "take gradients under an edit of a dictionary's units",
+                found="a change that is computed without gradients, so that theirs would be wrong",
+                do="run backward without that edit, or edit a site",
+            )
 
     @contextmanager
     def watching(self) -> Iterator["Session"]:
@@ -79,7 +90,7 @@ class Session:
         return len(self.batch.lengths), self.chunk.width
 
     def _touched(self) -> list[Site]:
-        return sorted(self._wanted | set(self._edits_at), key=lambda site: site.order)
+        return sorted(self._wanted | set(self._edits_at) | self._coding.needed, key=lambda site: site.order)
 
     def _hook(self, module: nn.Module, when: str, group: list[tuple[Site, Tap]]) -> Callable[[], None]:
         if when == "input":
@@ -102,6 +113,7 @@ class Session:
         width = self.batch.ids.shape[1] if ids is None else ids.shape[1]
         self.chunk = Chunk(self.chunk.start + self.chunk.width, width)
         self._met.clear()
+        self._coding.begin()
 
     def _at_input(
         self, group: list[tuple[Site, Tap]], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -142,14 +154,20 @@ class Session:
         if site.module is not None:
             self._check_shape(site, value)
         for i in self._edits_at.get(site, ()):
-            edit, values = self._edits[i]
-            edited = apply(edit, values[site], site, value, self.batch, self.chunk)
+            edited = self._edited(self._edits[i], site, value)
             if edited is not value:
                 self._changed[i] = (edited != value).any() | self._changed[i]
                 value = edited
+        self._coding.see(site, value)
         if site in self._wanted:
             value = self._capture(site, value)
         return value
+
+    def _edited(self, resolved: Resolved, site: Site, x: Tensor) -> Tensor:
+        edit, value = resolved[0], resolved[1][site]
+        if isinstance(value, ByUnits):
+            return self._coding.apply(edit, value, site, x, self.batch, self.chunk)
+        return apply(edit, value, site, x, self.batch, self.chunk)
 
     def _capture(self, site: Site, value: Tensor) -> Tensor:
         """Keeps a tensor, and returns the one to go on with.
@@ -217,6 +235,12 @@ def _node(site: Site, value: Tensor) -> Tensor:
             do="leave it out, or capture it without backward",
         )
     return value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
+
+
+def _needed(edits: tuple[Resolved, ...]) -> frozenset[Site]:
+    """Sites that dictionaries read whose units are edited."""
+    values = [value for _, values in edits for value in values.values()]
+    return frozenset(site for value in values if isinstance(value, ByUnits) for site in value.needs.values())
 
 
 def _hold(module: nn.Module, keep: Callable[[tuple[Any, ...]], None]) -> Callable[[], None]:

@@ -17,10 +17,10 @@ def geometric_median(points: Float[Tensor, "t d"]) -> Float[Tensor, "d"]:
     for _ in range(ROUNDS):
         distances = torch.linalg.vector_norm(points - found, dim=1)
         total = float(distances.sum())
-        if before - total <= TOLERANCE * total:
+        if total == 0 or before - total <= TOLERANCE * total:
             break
         before = total
-        weights = 1 / distances.clamp(min=max(NEAREST * total / len(points), torch.finfo(points.dtype).tiny))
+        weights = 1 / distances.clamp(min=NEAREST * total / len(points))
         found = (weights @ points) / weights.sum()
     return found
 

@@ -70,7 +70,7 @@ def _without_tensors(value: Any, path: str, into: dict[str, Tensor]) -> Any:
 
 def _with_tensors(value: Any, file: Any) -> Any:
     if isinstance(value, dict):
-        return (
-            file.get_tensor(value[TENSOR]) if TENSOR in value else {k: _with_tensors(v, file) for k, v in value.items()}
-        )
+        if TENSOR in value:
+            return file.get_tensor(value[TENSOR])
+        return {key: _with_tensors(one, file) for key, one in value.items()}
     return [_with_tensors(one, file) for one in value] if isinstance(value, list) else value

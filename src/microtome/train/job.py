@@ -28,6 +28,7 @@ class Job(Config):
         skip: whether a linear map runs beside the units.
         seed: of the start, and of everything drawn on the way.
         name: by which logs and folders call it.
+        fixed_writes: whether write vectors stay as they are drawn: the baseline `frozen-decoder`.
     """
 
     reads: tuple[str, ...]
@@ -39,6 +40,7 @@ class Job(Config):
     skip: bool = False
     seed: int = 0
     name: str = ""
+    fixed_writes: bool = False
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ class Job(Config):
     @property
     def conventions(self) -> Conventions:
         """What the dictionary does with inputs first."""
-        return Conventions(centred=self.reads == self.writes, skip=self.skip)
+        return Conventions(centred=self.reads == self.writes, skip=self.skip, fixed_writes=self.fixed_writes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -97,7 +99,7 @@ def job(
         units: how many; of a CLT, of each layer.
         seed: of the start, and of everything drawn on the way.
         settings: the architecture's (`k`), of training (`lr`: see `TrainConfig`), and in place of `site`, `reads` and
-            `writes` of a transcoder, or several of each and `kind="clt"`; `skip`; `name`.
+            `writes` of a transcoder, or several of each and `kind="clt"`; `skip`; `name`; `fixed_writes`.
 
     Raises:
         UnknownName: a setting or an architecture that does not exist; the message names the nearest.
@@ -110,10 +112,11 @@ def job(
     return Job(
         reads, writes, kind, units, chosen.from_dict(parts["architecture"]),
         TrainConfig.from_dict(parts["training"]), bool(parts["place"].get("skip")), seed, name,
+        bool(parts["place"].get("fixed_writes")),
     )  # fmt: skip
 
 
-PLACE = ("reads", "writes", "kind", "skip", "name")
+PLACE = ("reads", "writes", "kind", "skip", "name", "fixed_writes")
 
 
 def _place(

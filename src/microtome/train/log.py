@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from microtome.core.artefact import written_whole
 from microtome.core.need import need
@@ -14,12 +14,8 @@ from microtome.train.config import RunConfig
 FILE = "log.jsonl"
 
 
-class Sink(Protocol):
-    """Takes figures by name."""
-
-    def __call__(self, job: str, tokens: int, figures: Mapping[str, Any]) -> None:
-        """What one job looked like after so many tokens."""
-        ...
+# Takes the name of a job, the tokens learned, and figures by name.
+Sink = Callable[[str, int, Mapping[str, Any]], None]
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 Bricken et al. 2023, "Towards Monosemanticity", appendix on resampling: inputs are drawn with probability ∝ loss²; the
 write vector points along one, the read vector too, with a fifth of the living units' mean length; the bias is zero
-and Adam starts over. Here inputs are centred, as by a dictionary that takes b_dec off first.
+and Adam starts over. Here inputs are centred, as by a dictionary that takes b_dec off first. And where units compete
+(TopK), one with so short a read vector would not win even its own input: it gets the whole mean length.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from microtome.dictionary.architecture import Moment
@@ -23,6 +24,7 @@ BATCHES = 8  # fresh ones, among which inputs are drawn
 @dataclass(frozen=True, eq=False)
 class _Candidates:
     x: Float[Tensor, "t r d"]
+    centred: Float[Tensor, "t r d"]
     y: Float[Tensor, "t w e"]
     odds: Float[Tensor, "t"]
 
@@ -58,7 +60,7 @@ def _candidates(trainee: Trainee, batches: Iterable[Rows], at: int) -> _Candidat
         parts.append((x, y - trainee.dictionary.b_dec, (y - y_hat).square().sum((1, 2)).square()))
     x, y, odds = (torch.cat([part[i] for part in parts]) for i in range(3))
     centre = trainee.dictionary.b_dec if trainee.dictionary.conventions.centred else x.mean(0)
-    return _Candidates(x - centre, y, odds)
+    return _Candidates(x, x - centre, y, odds)
 
 
 def _renew(trainee: Trainee, units: Units, which: Int[Tensor, "n"], found: _Candidates) -> None:
@@ -72,15 +74,26 @@ def _renew(trainee: Trainee, units: Units, which: Int[Tensor, "n"], found: _Cand
     lengths = torch.linalg.vector_norm(units.W_enc[living], dim=1)
     reads = float(lengths.mean()) if living.any() else writes
     units.W_dec[which] = writes * _directions(found.y[chosen][:, list(units.block.writes)])
-    units.W_enc[which] = READS * reads * _directions(units.read(found.x[chosen]))
+    units.W_enc[which] = READS * reads * _directions(units.read(found.centred[chosen]))
     units.b_enc[which] = 0.0
     for name, start in trainee.job.architecture.extras(units.block.units).items():
         if start.ndim:
             units.extra(name)[which] = start.to(which.device)[which]
+    units.W_enc[which[~_fires(trainee, units, which, found.x[chosen])]] /= READS
     for parameter in units.parameters():
         for key in ("exp_avg", "exp_avg_sq"):
             if key in trainee.optimiser.state.get(parameter, {}) and parameter.ndim:
                 trainee.optimiser.state[parameter][key][which] = 0.0
+
+
+def _fires(trainee: Trainee, units: Units, which: Int[Tensor, "n"], x: Float[Tensor, "n r d"]) -> Bool[Tensor, "n"]:
+    """Whether each unit is active on its own input."""
+    dictionary = trainee.dictionary
+    given = next(given for given in dictionary.given(x) if given[0] is units)
+    active = dictionary.architecture.fit(*given)
+    rows = active.picks.rows
+    own = active.firing & (active.picks.ids == which[rows])
+    return torch.zeros_like(which, dtype=torch.bool).index_fill_(0, rows[own], True)
 
 
 def _drawn(odds: Float[Tensor, "t"], n: int, random: torch.Generator) -> Int[Tensor, "n"]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -155,8 +156,7 @@ class Run:
             kept.append(reading)
             for sink in sinks:
                 sink(job.name, self.at, {**reading.to_dict(), "loss": reading.loss, "tokens_per_second": speed})
-        worst = min(new, key=lambda one: one.variance_explained)
-        shown.say(f"{worst if len(new) == 1 else f'worst: {worst}'}, {speed:,.0f} tokens/s")
+        shown.say(f"{_said(new)}, {speed:,.0f} tokens/s")
         for i in range(len(self.jobs)):
             self._look("reading", i, rows, sinks)
 
@@ -186,6 +186,15 @@ class Run:
             },
         )  # fmt: skip
         return made
+
+
+def _said(readings: Sequence[Reading]) -> str:
+    """One reading, or several in a few words."""
+    if len(readings) == 1:
+        return str(readings[0])
+    explained = [one.variance_explained for one in readings]
+    dead = fmean(one.dead for one in readings)
+    return f"variance explained {fmean(explained):.3f} (worst {min(explained):.3f}), dead {dead:.1%}"
 
 
 def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:

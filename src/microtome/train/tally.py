@@ -12,6 +12,8 @@ from microtome.core.config import Config
 from microtome.dictionary.architecture import Outcome
 
 DENSE = 0.1
+MEASURED = ("variance_explained", "l0", "dense", "crowded", "densest", "scale", "norm", "worst", "gradient")
+AT_ONCE = 512  # rows whose differences are held at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Reading(Config):
         l0: active units a token.
         dead: share of units that have not fired within the window.
         dense: share of units that fired on over a tenth of the tokens.
+        crowded: share of all firings that were of these units.
         densest: share of the tokens on which the unit that fires most often fired.
         scale: Σ‖ŷ − ȳ‖² / Σ(ŷ − ȳ)·(y − ȳ): below 1, reconstructions are shrunk.
         norm: E‖x‖² / d of what is read, as it is trained on.
@@ -41,6 +44,7 @@ class Reading(Config):
     l0: float
     dead: float
     dense: float
+    crowded: float
     densest: float
     scale: float
     norm: float
@@ -53,7 +57,7 @@ class Reading(Config):
     @property
     def loss(self) -> float:
         """The sum of its terms."""
-        return sum(self.terms.values())
+        return float(sum(self.terms.values()))
 
     def __str__(self) -> str:
         return f"variance explained {self.variance_explained:.3f}, L0 {self.l0:.1f}, dead {self.dead:.1%}"
@@ -65,7 +69,7 @@ class Tally:
 
     Attributes:
         n_units: of the dictionary.
-        sums: float64 sums by name: over tokens, `y` and `y_hat` as vectors; `fired` counts tokens of each unit.
+        sums: float64 sums over tokens, by name; `fired` counts the tokens of each unit.
         steps: of each step the squared error and the length of the gradient.
         skipped, bad_inputs: see `Reading`.
     """
@@ -87,41 +91,43 @@ class Tally:
     ) -> None:  # fmt: skip
         """A step; `counts` are of `fired`."""
         y_hat = outcome.y_hat.detach()
-        error, length = _square(y - y_hat), _square(y)
+        parts = zip(y.split(AT_ONCE), y_hat.split(AT_ONCE), strict=True)
+        squares = torch.stack([torch.stack([_square(a), _square(b), _square(a - b)]) for a, b in parts]).sum(0)
+        self._add("squares", squares)  # of y, ŷ and y − ŷ
+        self._add("input", squares[0] if x is y else _square(x))
         self._add("tokens", torch.tensor(float(len(y)), device=y.device))
-        self._add("error", error)
-        self._add("length", length)
-        self._add("input", length if x is y else _square(x))
-        self._add("length of y_hat", _square(y_hat))
         self._add("y", y.sum(0))
         self._add("y_hat", y_hat.sum(0))
         self._add("fired", counts)
         for name, term in outcome.terms.items():
             self._add(f"term {name}", term.detach() * len(y))
-        self.steps.append(torch.stack([error / len(y), gradient]))
+        self.steps.append(torch.stack([squares[2] / len(y), gradient]))
 
     def read(self, *, tokens: int, dead: float, rate: float, width: int) -> Reading:
         """The figures; not-a-number where every step was skipped."""
         if not self.steps:
-            none = float("nan")
+            none = dict.fromkeys(MEASURED, float("nan"))
             return Reading(
-                tokens, {}, none, none, dead, none, none, none, none, none, none, rate, self.skipped, self.bad_inputs
+                tokens=tokens, terms={}, dead=dead, rate=rate, skipped=self.skipped, bad_inputs=self.bad_inputs, **none
             )
         s = self.sums
         n = float(s["tokens"])
         mean = s["y"] / n
-        spread = float(s["length"] - n * mean.square().sum())
-        overlap = float((s["length"] + s["length of y_hat"] - s["error"]) / 2 - (s["y_hat"] * mean).sum())
-        said = float(s["length of y_hat"] - 2 * (s["y_hat"] * mean).sum() + n * mean.square().sum())
+        of_y, of_y_hat, of_error = s["squares"].tolist()
+        of_mean, across = n * float(mean.square().sum()), float((s["y_hat"] * mean).sum())
+        spread = of_y - of_mean
+        overlap = (of_y + of_y_hat - of_error) / 2 - across
+        said = of_y_hat - 2 * across + of_mean
         often = s["fired"] / n
         errors, gradients = torch.stack(self.steps).double().T.tolist()
         return Reading(
             tokens=tokens,
             terms={k.removeprefix("term "): float(v) / n for k, v in s.items() if k.startswith("term ")},
-            variance_explained=1 - float(s["error"]) / spread if spread > 0 else float("nan"),
+            variance_explained=1 - of_error / spread if spread > 0 else float("nan"),
             l0=float(often.sum()),
             dead=dead,
             dense=float((often > DENSE).double().mean()),
+            crowded=float(often[often > DENSE].sum() / often.sum().clamp(min=1e-300)),
             densest=float(often.max()),
             scale=said / overlap if overlap > 0 else float("nan"),
             norm=float(s["input"]) / n / width,

@@ -43,13 +43,8 @@ def train(
         WrongUse: sites that make no dictionary, settings out of range, or a folder that holds another run.
         TrainingStopped: the doctor stopped it.
     """
-    owners = {
-        "place": PLACE,
-        "architecture": ARCHITECTURES.get(architecture),
-        "training": TrainConfig,
-        "run": RunConfig,
-    }
-    parts = split(settings, owners)
+    theirs = ARCHITECTURES.get(architecture)
+    parts = split(settings, {"place": PLACE, "architecture": theirs, "training": TrainConfig, "run": RunConfig})
     one = job(site, architecture, units, seed, **parts["place"], **parts["architecture"], **parts["training"])
     return train_many(source, [one], out=out, resume=resume, **parts["run"])[0]
 

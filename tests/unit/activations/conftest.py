@@ -1,13 +1,11 @@
 """A tiny Llama with a tokenizer, and texts for it."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_texts import made_texts
 
-from microtome.model.model import Model
-from microtome.model.opening import open
 from tiny_llama import tiny_folder
 
 
@@ -17,20 +15,8 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def llama(folder) -> Model:
-    with warnings.catch_warnings():
-        return open(folder, certify=False)
-
-
-@pytest.fixture(scope="session")
 def texts() -> tuple[str, ...]:
     return made_texts()
-
-
-def made_texts() -> tuple[str, ...]:
-    """Sixty documents of 1 to 90 tokens; some say `<|end|>`, which is a special token."""
-    words = ("the cat", " a mat", " sat", "<|end|>", " the end")
-    return tuple("".join(words[(i * j) % 5] for j in range(1 + i % 17)) for i in range(60))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Both sources of batches: every row once an epoch, the same tokens at all sites, exact resume."""
 
 import json
+from collections import Counter
 
 import pytest
 import torch
@@ -115,10 +116,8 @@ def test_a_stream_gives_what_a_store_holds(store_of, stream):
     found = keys(source.batch(n - 100, ["resid.1"])["resid.1"])
     assert set(found) <= set(there)
     assert sorted(found) != sorted(there)[: len(found)]
-    counts = dict.fromkeys(there, 0)
-    for key in found + keys(source.batch(3 * n, ["resid.1"])["resid.1"]):
-        counts[key] += 1
-    expected = {key: there.count(key) for key in there}
+    counts = Counter(found + keys(source.batch(3 * n, ["resid.1"])["resid.1"]))
+    expected = Counter(there)
     assert all(3 * expected[key] - 1 <= counts[key] <= 5 * expected[key] for key in there)
 
 

@@ -104,3 +104,11 @@ def test_texts_that_give_nothing_are_refused(hopeless):
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(WrongUse):
         ReadingConfig(**{"context": 24, **settings})
+
+
+def test_a_batch_holds_pieces_of_several_documents():
+    """Also where one document could fill it."""
+    made = contexts(["the cat sat " * 200, " a mat the end" * 200, "x y " * 300])
+    full = [batch for _, batch in made.batches(Cursor()) if len(batch.pieces) == 4]
+    assert len(full) > 20
+    assert sum(len({*batch.of_kept("document").tolist()}) > 1 for batch in full) > 0.9 * len(full)

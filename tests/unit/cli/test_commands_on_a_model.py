@@ -267,3 +267,19 @@ def interrupted(arguments: list[str], cache: Path) -> tuple[int, str, str]:
         out = written.read()
     os.close(ours)
     return process.returncode, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said), out
+
+
+def test_harvest_fills_a_store_and_goes_on_with_it(invoke, folder):
+    Path("texts.jsonl").write_text("".join(json.dumps({"text": f"the cat {i} sat on a mat"}) + "\n" for i in range(30)))
+    asked = ["harvest", "texts.jsonl", "--site", "resid.1", "--site", "mlp.out.*", "--model", str(folder), "--out", "s"]
+    words = invoke(*asked, "--tokens", "50")
+    assert words.code == 0, words.err
+    assert words.out.startswith("s: 50 tokens, ")
+    done = invoke(*asked, "--tokens", "80", "--json")
+    found = json.loads(done.out)
+    assert (found["tokens"], found["sites"]) == (80, {"mlp.out.0": 64, "resid.1": 64, "mlp.out.1": 64})
+    assert found["texts"]["name"] == "texts.jsonl"
+    assert "s: 80 tokens" in done.err
+    other = invoke(*asked, "--dtype", "int8")
+    assert other.code == 2
+    assert "dtype 'bfloat16' there, 'int8' asked" in other.err

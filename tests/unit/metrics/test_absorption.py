@@ -70,9 +70,11 @@ def test_full_absorption_clause_by_clause(projection, activations, expected):
         (1.0, {0: 0.5, 1: 0.25}, 0.5),  # shared evenly
         (1.0, {0: 0.6, 1: 0.45}, 0.4),  # they give 0.9, but only 0.4 was missing
         (1.0, {0: 1.0, 1: 0.5}, 0.0),  # the main unit gives all
+        (1.0, {0: 1.5, 1: 0.5}, 0.0),  # and more than all
         (1.0, {0: 0.5, 4: 10.0}, 0.0),  # 0.6, by a unit with a cosine under 0.1
         (-1.0, {1: 0.5}, 0.0),
         (1.0, {0: 0.5, 5: 3.0}, 0.0),  # what points away absorbs nothing
+        (1.0, {0: 0.5, 1: 0.25, 2: -9.0}, 0.5),  # nor does it take away
         (1.0, {0: -0.2, 1: 0.5}, 1.0),  # a main unit against the probe
         (2.0, {0: 0.5, 1: 0.15, 2: 0.6, 6: 1.0}, 0.9 / 1.4),  # 0.3 + 0.3 + 0.3
         (1.0, {}, 0.0),

@@ -120,6 +120,13 @@ def test_the_matching_is_the_best_of_all_and_not_greedy():
     assert shared(a, a, b, b) == 1.0
 
 
+def test_reads_and_writes_decide_the_match_together():
+    """Reads alone, being nearly equal, would pair each unit with the other's partner; writes alone likewise, turned."""
+    near = torch.tensor([[1.0, 0.0], [0.99, 0.1]])
+    for vectors in ((near, torch.eye(2), near.flip(0), torch.eye(2)), (torch.eye(2), near, torch.eye(2), near.flip(0))):
+        assert shared(*vectors) == 1.0
+
+
 def test_more_units_than_partners_leaves_some_without():
     whole = random_directions(50, 32)
     assert shared(whole, whole, whole[:20], whole[:20]) == 0.4

@@ -95,22 +95,47 @@ def test_pooling_takes_means_over_tokens_by_hand():
 
 
 def test_more_units_read_what_one_cannot():
-    """The class is the first unit or the second, never both: one unit finds half of it."""
+    """The class is the first unit or the second, never both and one of them tiny: one unit finds half of it."""
     draw = torch.Generator().manual_seed(2)
     items = torch.arange(400)
     label = torch.rand(400, generator=draw) < 0.5
     first = torch.rand(400, generator=draw) < 0.5
     codes = torch.zeros(400, UNITS)
-    codes[:, 0], codes[:, 1] = (label & first).float(), (label & ~first).float()
+    codes[:, 0], codes[:, 1] = 100.0 * (label & first), 0.001 * (label & ~first)
     one, five = probing(codes, items, label, k=1), probing(codes, items, label, k=5)
     assert one.value() == pytest.approx(0.75, abs=0.08)
     assert five.value() == 1.0
     assert set(five.probe().units[:2]) == {0, 1}
 
 
+def test_a_unit_that_tells_by_its_silence_is_found_too():
+    codes, items, labels = corpus()
+    assert probing(codes, items, ~labels).probe().units.tolist() == [TELLING]
+
+
 def test_always_saying_the_same_scores_a_half_however_uneven_the_classes():
     codes, items, labels = corpus(share=0.1)
     assert probing(torch.zeros_like(codes), items, labels).value() == 0.5
+
+
+def test_a_rare_class_weighs_as_much_as_the_other():
+    """Two normals one deviation apart: half-way between the means is right in Φ(½) = 0.69 of both classes."""
+    draw = torch.Generator().manual_seed(4)
+    label = torch.rand(8000, generator=draw) < 0.1
+    codes = torch.zeros(8000, UNITS)
+    codes[:, 3] = torch.randn(8000, generator=draw) + label
+    assert probing(codes, torch.arange(8000), label).value() == pytest.approx(0.69, abs=0.05)
+
+
+def test_units_are_not_chosen_on_what_is_tested():
+    """Of 2,000 units without signal the luckiest on 40 documents look telling on those alone."""
+    values = []
+    for seed in range(10):
+        codes = torch.randn(40, 2000, generator=torch.Generator().manual_seed(seed))
+        metric = SparseProbing(2000, k=10)
+        metric.add(*compressed(codes), torch.arange(40), torch.arange(40) % 2 == 0)
+        values.append(metric.value())
+    assert np.mean(values) == pytest.approx(0.5, abs=0.12)
 
 
 def test_held_out_documents_add_up(metric):
@@ -128,10 +153,10 @@ def test_the_value_beats_shuffled_labels_and_they_score_a_half(metric):
 
 
 def test_without_signal_the_value_is_one_of_its_null():
-    """Over corpora with nothing to find, values look like shuffled ones: no leak from choosing the unit."""
+    """Over corpora with nothing to find, values look like shuffled ones: nothing that is tested was fitted."""
     values, draws = [], []
     for seed in range(20):
-        silent = probing(*corpus(seed=seed, documents=60, share=0.5, signal=0.0))
+        silent = probing(*corpus(seed=seed, documents=60, share=0.5, signal=0.0), k=UNITS)
         values.append(silent.value())
         draws += silent.shuffled(range(5))
     assert np.mean(values) == pytest.approx(0.5, abs=0.08)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from microtome.core.config import Config
 from microtome.core.errors import WrongUse
@@ -25,7 +24,7 @@ class TextOptions(Config):
         WrongUse: documents are cut by none of these.
     """
 
-    documents: Literal["paragraph", "line", "file"] = "paragraph"
+    documents: str = "paragraph"
     licence: str = "not stated"
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Seen, squared
@@ -50,6 +50,10 @@ class Gated(Architecture):
         gates = dots + units.b_enc[picks.ids]
         magnitudes = dots * units.extra("r_mag").exp()[picks.ids] + units.extra("b_mag")[picks.ids]
         return Active(units, picks, gates, magnitudes.relu())
+
+    def line(self, units: Units, ids: Int[Tensor, "n"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+        """A magnitude's; the gate only says whether."""
+        return units.extra("r_mag").exp()[ids], units.extra("b_mag")[ids]
 
     def rescaled(self, extras: dict[str, Tensor], factor: Float[Tensor, "u"]) -> dict[str, Tensor]:
         """The magnitude's bias grows with the activations; exp(r_mag) is a ratio and stays."""

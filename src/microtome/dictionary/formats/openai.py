@@ -20,10 +20,8 @@ from microtome.dictionary.tensors import Tensors, pickled
 
 TIED = "decoder.linear.weight"  # the encoder's own, a second time
 STATISTICS = ("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
-KNOWN = (
-    "pre_bias", "latent_bias", "encoder.weight", "decoder.weight", TIED, "activation", "activation_state_dict",
-    *STATISTICS,
-)  # fmt: skip
+ACTIVATION = ("activation", "activation_state_dict", "activation.k", "activation.postact_fn")  # some of it twice
+KNOWN = ("pre_bias", "latent_bias", "encoder.weight", "decoder.weight", TIED, *ACTIVATION, *STATISTICS)
 
 
 @FORMATS.register("openai", summary="OpenAI's sparse_autoencoder: TopK and ReLU (.pt)")

@@ -189,8 +189,7 @@ def _geometry(path: Path, says: Settings, found: Tensors, where: Where, is_trans
 
 
 def _conventions(says: Settings, is_transcoder: bool, skip: bool) -> Conventions:
-    given = says.values.get("normalize_activations")
-    how = "none" if given in (None, False) else "expected_average_only_in" if given is True else given
+    how = _normalised(says)
     centred = says.get("apply_b_dec_to_input", bool, not is_transcoder)
     if how not in NORMALISED or (is_transcoder and NORMALISED[how] != "no"):
         raise NotSupported(
@@ -202,9 +201,16 @@ def _conventions(says: Settings, is_transcoder: bool, skip: bool) -> Conventions
     return Conventions.from_dict({"centred": centred, "normalised": NORMALISED[how], "skip": skip})
 
 
+def _normalised(says: Settings) -> str:
+    """How inputs are normalised, in the words of version 6; earlier ones only said whether."""
+    if isinstance(given := says.values.get("normalize_activations"), bool):
+        return "expected_average_only_in" if given else "none"
+    return says.get("normalize_activations", str, "none")
+
+
 def _scale(folder: Path, says: Settings) -> float:
     """By what inputs are multiplied before they are read; in a finished dictionary it is folded already."""
-    if says.values.get("normalize_activations") not in (True, "expected_average_only_in"):
+    if _normalised(says) != "expected_average_only_in":
         return 1.0
     if not (folder / SCALE).is_file():
         raise FormatError(

@@ -18,11 +18,21 @@ from microtome.dictionary.kernels.plain import with_spare
 
 # Sums may be taken in another order, for vector instructions; NaN and infinity keep their meaning.
 FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
-MOST_THREADS = get_num_threads()  # before anyone has set it: what numba was started with
 # Rows that a thread takes together: they share its room, and each begins where the one before ended.
 HEIGHT = 64
 # One row in so many tells how high the strongest of a whole batch begin.
 SAMPLED = 16
+
+
+def _most_threads() -> int:
+    """What numba was started with. Its threads start here, and with them it sets torch's number: both use OpenMP."""
+    of_torch = torch.get_num_threads()
+    found = get_num_threads()
+    torch.set_num_threads(of_torch)
+    return found
+
+
+MOST_THREADS = _most_threads()
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -70,7 +80,7 @@ def top_of_each(
     ids, exact = torch.empty(t, k, dtype=torch.int64), torch.empty(t, k, dtype=x.dtype)
     counts = torch.empty(t, dtype=torch.int64)
     wanted = with_spare(k, u)
-    _run(_top_of_each, product, x, weights, bias, scale, k, wanted, ids, exact, counts)
+    _run(_top_of_each, product, (x, weights, bias, scale), k, wanted, (ids, exact, counts))
     kept = torch.arange(k) < counts[:, None]
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     if int(offsets[-1]) == t * k:
@@ -114,12 +124,16 @@ def screen(product: Tensor, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"],
 def _run(kernel: Any, *arguments: Any) -> Any:
     """Runs a kernel with as many threads as torch has; tensors become arrays of the same memory."""
     set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
-    return kernel(*(_array(one) if isinstance(one, Tensor) else one for one in arguments))
+    return kernel(*map(_as_array, arguments))
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    plain = tensor.detach()
+def _as_array(given: Any) -> Any:
+    if isinstance(given, tuple):
+        return tuple(map(_as_array, given))
+    if not isinstance(given, Tensor):
+        return given
     # numpy has no bf16: its bits are handed over, and widened by the kernels.
+    plain = given.detach()
     return (plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy()
 
 
@@ -259,7 +273,9 @@ def _rank(scores, place, n):
 
 @_compiled
 @no_type_check
-def _top_of_each(product, x, weights, bias, scale, k, wanted, ids, exact, counts):
+def _top_of_each(product, given, k, wanted, into):
+    x, weights, bias, scale = given
+    ids, exact, counts = into
     t, u = product.shape
     for block in prange((t + HEIGHT - 1) // HEIGHT):
         bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)

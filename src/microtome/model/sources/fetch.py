@@ -12,7 +12,7 @@ from pathlib import Path
 from microtome.core.errors import CheckFailed, MicrotomeError, MissingPackage, ModelNotFound, NotSupported
 from microtome.core.progress import working
 from microtome.model.sources.installed import installed_files, wanting
-from microtome.model.sources.named import NAMED, NamedModel, Wheel
+from microtome.model.sources.named import NAMED, NamedModel, ShippedModel, Wheel
 
 NO_NETWORK = re.compile(
     r"Failed to establish a new connection|NewConnectionError|NameResolutionError|Name or service not known"
@@ -58,7 +58,10 @@ def fetch(name: str) -> Fetched:
         MissingPackage: this environment has no pip.
         NotSupported: this environment cannot be written to.
     """
-    return fetch_row(NAMED.get(name))
+    row = NAMED.get(name)
+    if isinstance(row, ShippedModel):
+        return Fetched(row.name, tuple(sorted(row.folder.iterdir())), (), row.licence, row.terms)
+    return fetch_row(row)
 
 
 def fetch_row(row: NamedModel) -> Fetched:

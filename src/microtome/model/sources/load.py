@@ -16,7 +16,7 @@ from microtome.model.sources.gguf_header import is_gguf
 from microtome.model.sources.hub import from_hub, is_hub_id
 from microtome.model.sources.installed import installed_files
 from microtome.model.sources.memory import from_memory
-from microtome.model.sources.named import NAMED
+from microtome.model.sources.named import NAMED, ShippedModel
 from microtome.model.sources.placement import device_of, dtype_of
 
 Source = str | PathLike[str] | tuple[nn.Module, PreTrainedTokenizerBase]
@@ -87,6 +87,8 @@ def _found(source: str | PathLike[str]) -> tuple[str, Path]:
     """The name of a model, and the Hugging Face folder that holds it."""
     if isinstance(source, str) and source in NAMED:
         row = NAMED.get(source)
+        if isinstance(row, ShippedModel):
+            return row.name, row.folder
         return row.name, from_gguf(*installed_files(row), name=row.gguf_name, sha256=row.gguf_sha256)
     path = _existing(source)
     if path is not None and path.is_dir():

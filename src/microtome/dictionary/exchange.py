@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
-from microtome.core.errors import FormatError, MissingFile
+from microtome.core.errors import FormatError, MissingFile, nearest
 from microtome.dictionary import formats as _formats  # noqa: F401 - so that every one registers itself
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.format import FORMATS
+from microtome.dictionary.kept import kept, kept_names
 from microtome.dictionary.places import Where
 
 
@@ -26,7 +27,8 @@ def load_dictionary(
     and the file still keeps apart (lengths of write vectors, the size of inputs) is folded into the weights.
 
     Args:
-        path: a folder or a file.
+        path: a folder or a file; or the name of one that is kept in the cache, such as `smollm2/transcoders`, or
+            shipped, such as `tiny/transcoders`.
         format: its format by name, as `microtome list format` shows them; None recognises it by its files.
         device: where its weights go.
         reads: the site that units read, where the files do not say it, or say it otherwise; of several layers a
@@ -40,10 +42,8 @@ def load_dictionary(
         NotSupported: it holds what no `Dictionary` does exactly.
         WrongUse: no site is named, by the files or here.
     """
-    path = Path(path)
     what = f"load the dictionary {path}"
-    if not path.exists():
-        raise MissingFile(what, found="nothing of that name", do="check the path; download it first")
+    path = _found(path, what)
     if format is None:
         fitting = [entry.name for entry in FORMATS if entry.value().recognises(path)]
         if len(fitting) != 1:
@@ -73,6 +73,19 @@ def save_as(dictionary: Dictionary, path: str | Path, format: str = "microtome")
         WrongUse: nothing can be written there.
     """
     return FORMATS.get(format)().write(dictionary, Path(path))
+
+
+def _found(path: str | Path, what: str) -> Path:
+    """A path that exists, or the folder that a name stands for."""
+    if Path(path).exists():
+        return Path(path)
+    names = kept_names()
+    if str(path) in names:
+        return kept(str(path))
+    raise MissingFile(
+        what, found=f"no file or folder, and of the names that are kept, {nearest(str(path), names)}",
+        do="check the path; download or train it first",
+    )  # fmt: skip
 
 
 def _several(sites: str | Sequence[str] | None) -> tuple[str, ...] | None:

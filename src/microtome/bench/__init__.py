@@ -1,0 +1,1 @@
+"""Suites: dictionaries measured, with intervals over documents and the nulls that they have to beat."""

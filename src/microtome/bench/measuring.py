@@ -1,0 +1,177 @@
+"""Measuring a dictionary: every figure that is offered as evidence beside what it has to beat."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+
+from microtome.activations.store import ActivationStore
+from microtome.bench.behaving import Losses, behave
+from microtome.bench.config import MeasureConfig
+from microtome.bench.reconstructing import Figures, read
+from microtome.core.errors import SiteNotFound, WrongUse, nearest
+from microtome.data.corpus import Corpus, corpus_of
+from microtome.dictionary.baseline import beside
+from microtome.dictionary.dictionary import Dictionary
+from microtome.evidence.intervals import difference_of_ratios, ratio_of_sums
+from microtome.evidence.measurement import Measurement
+from microtome.evidence.null import Null
+from microtome.evidence.quantity import Quantity
+from microtome.metrics.metric import HasItems
+from microtome.model.model import Model
+
+Figure = Measurement | Quantity
+
+
+def measure(
+    dictionary: Dictionary,
+    store: ActivationStore,
+    *,
+    model: Model | None = None,
+    texts: "str | Path | Corpus | Iterable[str] | None" = None,
+    nulls: Mapping[str, Dictionary] | None = None,
+    control: tuple[Dictionary, ActivationStore] | None = None,
+    config: MeasureConfig | None = None,
+) -> dict[str, Figure]:
+    """What a dictionary reconstructs, and what a model makes of it, with intervals over documents.
+
+    Args:
+        dictionary: what is measured.
+        store: activations of its sites, best of documents that it was not trained on (`store.split`).
+        model: with `texts`, measures the cross-entropy that is recovered where it takes the model's own place.
+        texts: a corpus, a path or texts, best none that it was trained on.
+        nulls: dictionaries that were made for nothing else than to be beaten, by name, such as one with a frozen
+            random decoder, trained as this one was. Where a dictionary reads and writes one site, those of
+            `config.baselines` are made on the spot.
+        control: the same dictionary trained on the model with reinitialised weights, and the store that it was
+            trained on: how much of the figure has nothing to do with what the model learned. Not a null.
+        config: see `MeasureConfig`.
+
+    Returns:
+        by name, measurements for what is evidence, quantities for counts and descriptions.
+
+    Raises:
+        SiteNotFound: the store lacks one of its sites.
+        WrongUse: nothing to beat, a model without texts or texts without a model.
+    """
+    config = config or MeasureConfig()
+    _check(dictionary, store)
+    if (model is None) != (texts is None):
+        raise WrongUse(
+            f"measure {dictionary}", found="texts without a model" if model is None else "a model without texts",
+            do="give both, for the cross-entropy, or neither",
+        )  # fmt: skip
+    own = read(dictionary, store, config)
+    others = {**made_on_the_spot(dictionary, store, own.l0.value(), config), **(nulls or {})}
+    if not others:
+        raise WrongUse(
+            f"measure {dictionary}", found="no null: baselines are made for units of one site",
+            do="pass nulls=, such as the same dictionary trained with a frozen random decoder",
+        )  # fmt: skip
+    theirs = {name: read(one, store, config) for name, one in others.items()}
+    found: dict[str, Figure] = {**_reconstruction(own, theirs, config), **_counts(own, config)}
+    if model is not None and texts is not None:
+        documents = corpus_of(texts).documents()
+        losses = behave({"": dictionary, **others}, model, documents, store.means, config)
+        found.update(_behaviour(losses, config))
+    if control is not None:
+        value = read(*control, config).of_all["explained_variance"].value()
+        name, note = "variance explained, reinitialised model", "a control: what needs no trained model"
+        found[name] = Quantity(name, value, "share", note)
+    return found
+
+
+def made_on_the_spot(
+    dictionary: Dictionary, store: ActivationStore, l0: float, config: MeasureConfig
+) -> dict[str, Dictionary]:
+    """Baselines at the dictionary's mean number of active units; none where it does not stand at one site."""
+    geometry = dictionary.geometry
+    if not geometry.autoencodes or len(geometry.reads) != 1:
+        return {}
+    few = torch.randperm(store.n_tokens, generator=torch.Generator().manual_seed(config.seed))[: config.fitted_on]
+    x, k = store.rows(geometry.reads[0], few.sort().values), max(1, round(l0))
+    return {name: beside(dictionary, name, k=k, x=x, seed=config.seed) for name in config.baselines}
+
+
+def _check(dictionary: Dictionary, store: ActivationStore) -> None:
+    for site in dictionary.geometry.sites:
+        if site not in store.widths:
+            raise SiteNotFound(
+                f"measure {dictionary}", found=nearest(site, store.widths), do="give a store that holds its sites"
+            )
+
+
+def _reconstruction(own: Figures, theirs: Mapping[str, Figures], config: MeasureConfig) -> dict[str, Measurement]:
+    told = {"explained_variance": ("variance explained", "share"), "cosine": ("cosine", "mean cosine")}
+    share = f"ordinary tokens ({own.n_ordinary / own.n_tokens:.1%} of all)"
+    found = {}
+    for key, (name, unit) in told.items():
+        every = {null: figures.of_all[key] for null, figures in theirs.items()}
+        found[name] = measured(name, own.of_all[key], every, unit, config)
+        if own.n_ordinary:
+            usual, some = f"{name}, ordinary tokens", {null: one.of_ordinary[key] for null, one in theirs.items()}
+            found[usual] = measured(usual, own.of_ordinary[key], some, f"{unit}, {share}", config)
+    return found
+
+
+def _counts(own: Figures, config: MeasureConfig) -> dict[str, Quantity]:
+    window = f"over {own.n_tokens:,} tokens"
+    every = (
+        Quantity("L0", own.l0.value(), "active units a token", window),
+        Quantity("dead units", own.dead.value(), "share", f"that never fired {window}"),
+        Quantity("dense units", own.dense.value(), "share", f"active on over {config.dense_above:.0%}, {window}"),
+        *_shrinkage(own),
+        Quantity("tokens", own.n_tokens, "tokens", "that were read"),
+    )
+    return {one.name: one for one in every}
+
+
+def _shrinkage(own: Figures) -> tuple[Quantity, ...]:
+    """None where the reconstruction has no part of what it reconstructs, such as that of a dictionary that is dead."""
+    try:
+        value = own.of_all["shrinkage"].value()
+    except WrongUse:
+        return ()
+    return (Quantity("shrinkage", value, "E‖ŷ‖² / E[ŷ · y]", "1 is none, below 1 shrinks"),)
+
+
+def _behaviour(losses: Mapping[str, Losses], config: MeasureConfig) -> dict[str, Figure]:
+    own, theirs = losses[""], {name: one for name, one in losses.items() if name}
+    zero, mean = ("cross-entropy recovered against zero ablation", "cross-entropy recovered against mean ablation")
+    added = Quantity("cross-entropy added", own.added.value(), "nats a token", "by the reconstruction")
+    return {
+        zero: measured(zero, own.zero, {name: one.zero for name, one in theirs.items()}, "share", config),
+        mean: measured(mean, own.mean, {name: one.mean for name, one in theirs.items()}, "share", config),
+        added.name: added,
+    }
+
+
+def measured(
+    name: str, own: HasItems, theirs: Mapping[str, HasItems], measured_in: str, config: MeasureConfig
+) -> Measurement:
+    """A ratio over documents beside the same of each null, each of one draw with an interval of the advantage.
+
+    Documents in which there is nothing to explain (no variance; an ablation that costs nothing) are left out of all
+    of them alike, and counted in what it is measured in.
+
+    Raises:
+        WrongUse: there is nothing to explain in any document.
+    """
+    ours, others = own.per_item(), {null: other.per_item() for null, other in theirs.items()}
+    kept = ours.denominators > 0
+    if not kept.any():
+        raise WrongUse(
+            f"measure the {name}", found=f"nothing to explain in any of {len(kept)} documents",
+            do="give texts that the model reads better than an ablated one; a random model reads none better",
+        )  # fmt: skip
+    if not kept.all():
+        measured_in += f"; {int((~kept).sum())} of {len(kept)} documents left out, in which there is nothing to explain"
+    above, below = ours.numerators[kept], ours.denominators[kept]
+    value, interval = ratio_of_sums(above, below, config.level, config.seed)
+    nulls = []
+    for null, other in others.items():
+        beaten = other.numerators[kept]
+        advantage = difference_of_ratios(above, beaten, below, config.level, config.seed).interval
+        draw = float(beaten.sum() / other.denominators[kept].sum())
+        nulls.append(Null.against(null, value, [draw], effect_interval=advantage))
+    return Measurement(name, value, interval, config.level, tuple(nulls), int(kept.sum()), config.seed, measured_in)

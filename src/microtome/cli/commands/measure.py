@@ -1,0 +1,44 @@
+"""`microtome measure`: what a dictionary reconstructs, beside what it has to beat."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microtome.cli.app import main
+from microtome.cli.options import AsJson, Seed
+from microtome.cli.saying import give, say
+
+EXAMPLE = "Example: microtome measure sae --store store --model smollm2 --texts texts.jsonl"
+
+
+@main.command(short_help="Measure a dictionary, with nulls.", epilog=EXAMPLE)
+def measure(
+    dictionary: Annotated[Path, typer.Argument(help="A dictionary's folder or file, ours or another tool's.")],
+    store: Annotated[Path, typer.Option(help="Activations of its sites (`microtome harvest`).")] = Path("store"),
+    whole: Annotated[bool, typer.Option("--whole", help="All documents, not the tenth held out.")] = False,
+    model: Annotated[str | None, typer.Option(help="For the cross-entropy: the model that was harvested.")] = None,
+    texts: Annotated[str | None, typer.Option(help="For the cross-entropy: texts to read.")] = None,
+    null: Annotated[list[Path] | None, typer.Option(help="A dictionary to beat; several may be given.")] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Figures of a dictionary with intervals over documents, each beside its hardest null."""
+    from microtome.activations.store import open_store
+    from microtome.bench.config import MeasureConfig
+    from microtome.bench.measuring import measure as run
+    from microtome.dictionary.exchange import load_dictionary
+    from microtome.model.opening import open as open_model
+
+    measured = open_store(store) if whole else open_store(store).split()[1]
+    found = run(
+        load_dictionary(dictionary),
+        measured,
+        model=open_model(model) if model else None,
+        texts=texts,
+        nulls={path.name: load_dictionary(path) for path in null or ()},
+        config=MeasureConfig(seed=seed),
+    )
+    say("\n".join(map(str, found.values())), as_json=as_json)
+    if as_json:
+        give({name: figure.to_dict() for name, figure in found.items()})

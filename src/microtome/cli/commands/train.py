@@ -1,0 +1,53 @@
+"""`microtome train`: a dictionary from a store of activations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microtome.cli.app import main
+from microtome.cli.options import AsJson, Seed
+from microtome.cli.saying import give, say
+from microtome.cli.settings import settings_of
+
+EXAMPLE = "Example: microtome train store --site resid.15 --architecture topk --units 8192 --k 32 --out sae"
+Sites = Annotated[list[str] | None, typer.Option(help="Sites that a transcoder reads or writes; repeat for a CLT.")]
+
+
+@main.command(short_help="Train a dictionary on a store of activations.", epilog=EXAMPLE)
+def train(
+    store: Annotated[Path, typer.Argument(help="A folder that `microtome harvest` made.")],
+    site: Annotated[list[str] | None, typer.Option(help="Of an SAE; repeat for a crosscoder.")] = None,
+    reads: Sites = None,
+    writes: Sites = None,
+    architecture: Annotated[str, typer.Option(help="See `microtome list architecture`.")] = "topk",
+    units: Annotated[int, typer.Option(min=1, help="How many; of a CLT, of each layer.")] = 8192,
+    k: Annotated[int | None, typer.Option(min=1, help="Active units a token; see its architecture.")] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="To train on.")] = 2_000_000,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the dictionary, its log and checkpoints.")] = Path("dictionary"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    more: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as in lr=0.001.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trains a dictionary; stopped anywhere, it goes on with --resume as if it had not been."""
+    from microtome.activations.store import open_store
+    from microtome.train.doctor.doctor import heard_by
+    from microtome.train.training import train as run
+
+    settings = settings_of(more or [])
+    if k is not None:
+        settings["k"] = k
+    places = {"site": site, "reads": reads, "writes": writes}
+    settings |= {name: sites[0] if len(sites) == 1 else sites for name, sites in places.items() if sites}
+    with heard_by(lambda words: say(words, as_json=True)):
+        made = run(
+            open_store(store), architecture=architecture, units=units, seed=seed, out=out, resume=resume,
+            tokens=tokens, **settings,
+        )  # fmt: skip
+    assert made.card is not None
+    final = made.card.config["final"]
+    say(f"{made}\n  variance explained {final['variance_explained']:.3f}, L0 {final['l0']:.1f}", as_json=as_json)
+    say(f"dictionary: {out}", as_json=as_json)
+    if as_json:
+        give({"path": str(out), "final": final, "card": made.card.to_dict()})

@@ -1,0 +1,40 @@
+"""Dictionaries that have a name: kept in the user's cache (`smollm2/transcoders`), or shipped (`tiny/transcoders`)."""
+
+import re
+from pathlib import Path
+
+from microtome.core.errors import WrongUse
+from microtome.dictionary.saving import CARD
+from microtome.model.sources.cache import cache_root
+
+FOLDER = "dictionaries"
+SHIPPED = Path(__file__).parent / "shipped"
+RUN = "run"  # inside a dictionary's folder, where its parts lie while they are trained
+PART = re.compile(r"\w[\w.+-]*")  # no `..`, and nothing that a file system takes for a path
+
+
+def place(name: str) -> Path:
+    """The folder of a name in the cache, whether there is anything or not.
+
+    Raises:
+        WrongUse: it is no name of folders; `..` is none.
+    """
+    parts = name.split("/")
+    if not all(PART.fullmatch(part) for part in parts):
+        raise WrongUse(
+            f"keep the dictionary {name!r}", found="a name that is no folder's on every system",
+            do="give letters, digits and . _ + - parted by '/', as in smollm2/transcoders",
+        )  # fmt: skip
+    return cache_root() / FOLDER / Path(*parts)
+
+
+def kept(name: str) -> Path:
+    """The folder of a name that `kept_names` gives: the user's own before the shipped one."""
+    return own if ((own := place(name)) / CARD).is_file() else SHIPPED / name
+
+
+def kept_names() -> list[str]:
+    """Every name under which a whole dictionary is kept, or shipped."""
+    roots = (SHIPPED, cache_root() / FOLDER)
+    folders = {card.parent.relative_to(root) for root in roots for card in root.rglob(CARD)}
+    return sorted(folder.as_posix() for folder in folders if RUN not in folder.parts)

@@ -1,0 +1,1 @@
+"""Small networks whose making is known: little language models, and the loop that fits them."""

@@ -1,0 +1,176 @@
+"""Transcoders for the MLPs of a model, all trained in one pass of the model over texts.
+
+Stored, the inputs and outputs of every MLP would take far more room than the model; here they stay in memory, in the
+buffer of a `Stream`, for as long as it takes to shuffle them.
+"""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from microtome.activations.config import StreamConfig
+from microtome.activations.rows import widths_of
+from microtome.activations.stream import Stream
+from microtome.core.artefact import RunCard
+from microtome.core.errors import WrongUse
+from microtome.data.corpus import Corpus, corpus_of
+from microtome.dictionary.architecture import ARCHITECTURES
+from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.kept import RUN, place
+from microtome.dictionary.saving import CARD, load, save
+from microtome.dictionary.together import together
+from microtome.model.model import Model
+from microtome.train import log
+from microtome.train.checkpoint import as_read
+from microtome.train.config import RunConfig, TrainConfig
+from microtome.train.job import Job, job
+from microtome.train.run import differences
+from microtome.train.settings import split
+from microtome.train.training import train_many
+
+READS, WRITES = "mlp.in", "mlp.out"
+BUFFER_ROWS = 1 << 15
+NORM_LIMIT = 10.0
+"""Times the median. A token in eighty of SmolLM2 has an MLP output of forty times the median at layer 2, and such
+tokens would own seven eighths of what there is to reconstruct."""
+
+
+def train_transcoders(
+    model: Model, texts: str | Path | Corpus | Iterable[str] = "sae-probes", layers: str = "*", *, units: int = 4096,
+    seed: int = 0, out: str | Path | None = None, **settings: Any,
+) -> Dictionary:  # fmt: skip
+    """Trains a transcoder for the MLP of every layer; killed at any moment, the same call goes on.
+
+    Args:
+        model: with its tokenizer; without edits. It is run up to the last of the layers, and never to its logits.
+        texts: a file or folder, the name of a corpus, texts, or a `Corpus`.
+        layers: which: `*` for all, `7`, or `{3,7,11}`.
+        units: of each layer.
+        seed: of the start, of the order of rows, and of everything drawn on the way.
+        out: folder of the dictionary; None keeps it in the user's cache, as `MODEL/transcoders`.
+        settings: `architecture` and its settings (`k`), those of `TrainConfig` (`lr`), of `RunConfig` (`tokens`,
+            `batch`), and of `StreamConfig` (`context`, `norm_limit`, `buffer_rows`).
+
+    Returns:
+        One dictionary with a block for each layer, which reads its `mlp.in` and writes its `mlp.out`.
+
+    Raises:
+        As `train.train`; WrongUse also where `out` holds a dictionary that was made otherwise.
+    """
+    folder = home(model) if out is None else Path(out)
+    asked = _asked(model, corpus_of(texts), f"{READS}.{layers}", units, seed, settings)
+    if not (folder / CARD).exists():
+        sites = [site for one in asked.jobs for site in one.sites]
+        parts = train_many(
+            Stream(model, asked.texts, sites, asked.reading), asked.jobs, out=folder / RUN, resume=True, **asked.run
+        )
+        save(together(parts, _card(asked, parts, folder / RUN)), folder)
+    made = load(folder)
+    _check_same(folder, asked, made)
+    if (folder / RUN).exists():  # all that is left of it is how it went
+        (folder / RUN / log.FILE).replace(folder / log.FILE)
+        shutil.rmtree(folder / RUN)
+    return made
+
+
+def home(model: Model) -> Path:
+    """Where a model's transcoders are kept, to be found by the name `MODEL/transcoders`."""
+    return place(f"{model.name}/transcoders")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be trained, and how.
+
+    Attributes:
+        model: its run card.
+        texts: what it reads.
+        reading: how, and how rows are shuffled.
+        jobs: one a layer.
+        run: settings of the pass.
+    """
+
+    model: dict[str, str]
+    texts: Corpus
+    reading: StreamConfig
+    jobs: tuple[Job, ...]
+    run: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All on which the weights depend, in plain values."""
+        return as_read({
+            "model": {name: self.model[name] for name in ("fingerprint", "dtype")},
+            "texts": self.texts.fingerprint,
+            "reading": self.reading.to_dict(),
+            "jobs": [one.to_dict() for one in self.jobs],
+            "run": RunConfig.from_dict(self.run).shaping,
+        })  # fmt: skip
+
+
+def _asked(model: Model, texts: Corpus, reads: str, units: int, seed: int, settings: dict[str, Any]) -> _Asked:
+    architecture = settings.get("architecture", "topk")
+    owners = {"architecture": ARCHITECTURES.get(architecture), "training": TrainConfig, "run": RunConfig}
+    rest = {name: value for name, value in settings.items() if name != "architecture"}
+    parts = split(rest, {**owners, "reading": StreamConfig})
+    rows = min(BUFFER_ROWS, RunConfig.from_dict(parts["run"]).tokens)
+    reading = {"norm_limit": NORM_LIMIT, "buffer_rows": rows} | parts["reading"] | {"seed": seed}
+    jobs = [
+        job(
+            reads=site, writes=site.replace(READS, WRITES), architecture=architecture, units=units, seed=seed,
+            name=f"layer {model.site(site).layer}", **parts["architecture"], **parts["training"],
+        )
+        for site in widths_of(model, [reads])
+    ]  # fmt: skip
+    return _Asked(model.card, texts, StreamConfig.from_dict(reading), tuple(jobs), parts["run"])
+
+
+def _card(asked: _Asked, parts: Sequence[Dictionary], run: Path) -> RunCard:
+    """How the set was made, and how each layer's training ended."""
+    cards = [one.card for one in parts if one.card is not None]
+    layers = {
+        one.reads[0]: {name: card.config[name] for name in ("learning_rate", "scales", "final", "doctor")}
+        for one, card in zip(parts, cards, strict=True)
+    }
+    config = {
+        "asked": asked.to_dict(), "tokens": cards[0].config["tokens"], "seconds": _seconds(run), "layers": layers,
+    }  # fmt: skip
+    return RunCard("dictionary", 1, cards[0].seed, config, cards[0].model, cards[0].data)
+
+
+def _check_same(folder: Path, asked: _Asked, found: Dictionary) -> None:
+    """Refuses what was made otherwise.
+
+    Raises:
+        WrongUse: it was; the message says how.
+    """
+    told = {} if found.card is None else found.card.config.get("asked", {})
+    if different := list(differences(asked.to_dict(), told)):
+        raise WrongUse(
+            f"train transcoders into {folder}", found=f"others there: {'; '.join(different[:4])}",
+            do="name another folder, or remove that one",
+        )  # fmt: skip
+
+
+def summary(made: Dictionary) -> str:
+    """How the training of a set went, in words; variance explained is of tokens that were not yet learned from."""
+    assert made.card is not None
+    told = made.card.config
+    finals = {site: layer["final"] for site, layer in told["layers"].items()}
+    explained = {site: final["variance_explained"] for site, final in finals.items()}
+    worst = min(explained, key=lambda site: explained[site])
+    dead = fmean(final["dead"] for final in finals.values())
+    return (
+        f"variance explained {fmean(explained.values()):.3f} in the mean over {len(finals)} layers, "
+        f"{explained[worst]:.3f} from {worst}; dead units {dead:.1%}; "
+        f"{told['tokens']:,} tokens in {told['seconds'] / 60:.1f} minutes"
+    )
+
+
+def _seconds(folder: Path) -> float:
+    """How long a run took by its log: pauses between a stop and going on are left out."""
+    speeds = {line["tokens"]: line["tokens_per_second"] for line in log.read(folder) if "tokens_per_second" in line}
+    spans = zip([0, *speeds], speeds, strict=False)
+    return sum((after - before) / speeds[after] for before, after in spans)

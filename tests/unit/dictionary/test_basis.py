@@ -1,0 +1,129 @@
+"""A dictionary as a basis: what its units read and wrote on a prompt adds up, and so do several that are joined."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
+from microtome.dictionary.architecture import ARCHITECTURES
+from microtome.dictionary.architectures.topk import TopK
+from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.geometry import cross_layer, sae, transcoder
+from microtome.dictionary.joining import joined
+from microtome.dictionary.starting import untrained
+
+D, E, UNITS, P = 8, 9, 32, 10
+
+
+def made(layer=0, architecture=None, seed=0, geometry=None, **conventions) -> Dictionary:
+    geometry = geometry or transcoder(f"mlp.in.{layer}", f"mlp.out.{layer}", D, E, UNITS)
+    settings = Conventions(geometry.autoencodes, **conventions)
+    dictionary = untrained(geometry, architecture or TopK(6), settings, seed=seed, length=0.7).double()
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in dictionary.parameters():
+            if parameter.ndim:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64))
+    return dictionary
+
+
+def inputs(width, seed=5):
+    return 1.0 + torch.randn(P, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ARCHITECTURES])
+@pytest.mark.parametrize("normalised", ["no", "layer", "length"])
+@pytest.mark.parametrize("skip", [False, True], ids=["", "skip"])
+def test_what_units_read_and_wrote_adds_up(name, normalised, skip):
+    dictionary = made(architecture=ARCHITECTURES.get(name).tiny(), normalised=normalised, skip=skip)
+    x, y = inputs(D), inputs(E, seed=6)
+    found = dictionary.at(0, x, y)
+    codes = dictionary.encode(x)
+    assert torch.equal(found.ids, codes.ids)
+    assert torch.equal(found.positions, codes.picks.rows)
+    torch.testing.assert_close(found.values, codes.values)
+    torch.testing.assert_close((found.read * x[found.positions]).sum(1) + found.constant, found.values)
+    wrote = found.bias.index_add(0, found.positions, found.values[:, None] * found.write)
+    if found.skip is not None:
+        wrote = wrote + x @ found.skip.T
+    torch.testing.assert_close(wrote + found.error, y)
+    torch.testing.assert_close(found.error, y - dictionary.reconstruct(x))
+    assert (found.skip is not None) == skip
+    assert found.error.abs().max() > 0.1
+
+
+def test_each_layer_has_its_own_block():
+    layers = [made(layer, seed=layer) for layer in range(3)]
+    together = joined(layers)
+    x, y = inputs(D), inputs(E, seed=6)
+    for layer, one in enumerate(layers):
+        own, found = one.at(layer, x, y), together.at(layer, x, y)
+        for name, tensor in vars(own).items():
+            assert tensor is None or torch.equal(vars(found)[name], tensor), name
+
+
+def test_joined_dictionaries_do_what_each_did():
+    layers = [made(layer, seed=layer) for layer in range(3)]
+    together = joined(layers)
+    x = torch.stack([inputs(D, seed=layer) for layer in range(3)], 1)
+    expected = torch.stack([one.reconstruct(x[:, i]) for i, one in enumerate(layers)], 1)
+    torch.testing.assert_close(together.reconstruct(x), expected)
+    assert together.geometry.starts == (0, 32, 64, 96)
+    assert (together.reads[2], together.writes[2]) == ("mlp.in.2", "mlp.out.2")
+    assert len(together.card.config["joined"]) == 3
+
+
+APART = {
+    "nothing": ([], "none"),
+    "one site twice": ([made(), made(seed=1)], "two of mlp.in.0"),
+    "skips": ([made(skip=True), made(1, skip=True)], "skips beside their units"),
+}
+
+
+@pytest.mark.parametrize("case", APART)
+def test_what_cannot_be_joined_is_said(case):
+    parts, found = APART[case]
+    with pytest.raises(WrongUse) as error:
+        joined(parts)
+    assert error.value.found == found
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made(1, TopK(5)),
+        made(1, normalised="layer"),
+        made(geometry=replace(transcoder("mlp.in.1", "mlp.out.1", D, E, UNITS), d_out=E + 1)),
+    ],
+    ids=["sparsity", "conventions", "width"],
+)
+def test_dictionaries_of_other_settings_are_not_joined(other):
+    with pytest.raises(WrongUse, match="the same settings and widths"):
+        joined([made(), other])
+
+
+NO_BASIS = {
+    "another layer": (made(), 1, SiteNotFound, "0 blocks of units from mlp.in.1 to mlp.out.1"),
+    "an sae": (made(geometry=sae("resid.0", D, UNITS)), 0, SiteNotFound, "0 blocks of units"),
+    "one that writes elsewhere": (
+        made(geometry=transcoder("mlp.in.0", "resid.1", D, E, UNITS)), 0, NotSupported, "and write resid.1",
+    ),
+    "a clt": (
+        made(geometry=cross_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, E, UNITS)),
+        0, NotSupported, "units that read mlp.in.0 and write mlp.out.0, mlp.out.1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_BASIS)
+def test_what_is_no_basis_is_said(case):
+    dictionary, layer, error, found = NO_BASIS[case]
+    with pytest.raises(error) as raised:
+        dictionary.at(layer, inputs(D), inputs(E))
+    assert found in raised.value.found
+
+
+def test_an_mlp_of_another_width_is_said():
+    with pytest.raises(WrongUse, match="an MLP from 9 to 9 numbers"):
+        made().at(0, inputs(E), inputs(E))

@@ -1,0 +1,155 @@
+"""Dictionaries of other tools: small ones that the tools made, read here; ours, written and read again."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import exchanged
+from microtome.core.errors import FormatError, MissingFile, NotSupported, UnknownName, WrongUse
+from microtome.dictionary.architectures.gated import Gated
+from microtome.dictionary.architectures.relu import ReLU
+from microtome.dictionary.architectures.topk import TopK
+from microtome.dictionary.dictionary import Conventions
+from microtome.dictionary.exchange import load_dictionary, save_as
+from microtome.dictionary.folding import of_unit_length
+from microtome.dictionary.format import FORMATS
+from microtome.dictionary.geometry import crosscoder, sae, transcoder
+
+VECTORS = Path(__file__).parent / "peer_vectors"
+CASES = [(peer, name) for peer in exchanged.PEERS for name in exchanged.cases(VECTORS / peer)]
+
+
+def test_every_peer_left_its_vectors_and_its_version():
+    assert {peer for peer, _ in CASES} == set(exchanged.PEERS)
+    assert all((VECTORS / peer / "versions.json").is_file() for peer in exchanged.PEERS)
+
+
+@pytest.mark.parametrize("peer, name", CASES)
+def test_codes_and_outputs_are_those_of_the_tool(peer, name):
+    folder = VECTORS / peer
+    apart = exchanged.difference(exchanged.loaded(folder, name), folder / f"{name}.npz")
+    assert max(apart) <= exchanged.TOLERANCE
+
+
+def test_a_loader_that_folds_lengths_is_ours_and_a_fold():
+    folder = VECTORS / "dictionary_learning"
+    folded = of_unit_length(load_dictionary(folder / "standard"))
+    assert max(exchanged.difference(folded, folder / "standard_as_loaded" / "kept.npz")) <= exchanged.TOLERANCE
+
+
+WRITTEN = [("saelens", name) for name in exchanged.for_saelens()]
+WRITTEN += [("circuit-tracer", name) for name in exchanged.for_circuit_tracer()]
+
+
+@pytest.mark.parametrize("format, name", WRITTEN)
+def test_what_is_written_comes_back(format, name, tmp_path):
+    ours = {"saelens": exchanged.for_saelens, "circuit-tracer": exchanged.for_circuit_tracer}[format]()[name]
+    again = load_dictionary(save_as(ours, tmp_path / "made", format))
+    ours = exchanged.as_written(ours)
+    assert again.geometry == ours.geometry
+    assert again.conventions == ours.conventions
+    x = exchanged.inputs(ours)
+    torch.testing.assert_close(again.encode(x).dense(), ours.encode(x).dense(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(again.reconstruct(x), ours.reconstruct(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("peer, name", [("saelens", "gated"), ("saelens", "topk"), ("saelens", "skip_transcoder"),
+                                        ("circuit_tracer", "set_relu"), ("circuit_tracer", "clt_relu")])  # fmt: skip
+def test_a_file_that_is_read_and_written_has_the_same_weights(peer, name, tmp_path):
+    found = exchanged.loaded(VECTORS / peer, name)
+    again = load_dictionary(save_as(found, tmp_path / "again", peer.replace("_", "-")))
+    kept = again.state_dict()
+    assert [key for key, one in found.state_dict().items() if not torch.equal(kept[key], one)] == []
+
+
+def test_our_own_folder_is_recognised(tmp_path):
+    made = exchanged.for_saelens()["topk_by_norm"]
+    again = load_dictionary(save_as(made, tmp_path / "own"))
+    assert again.architecture == made.architecture
+    assert torch.equal(again.b_dec, made.b_dec)
+    with pytest.raises(WrongUse, match="says its own"):
+        load_dictionary(tmp_path / "own", reads="resid.1")
+
+
+def test_the_card_says_where_it_was_read():
+    card = load_dictionary(VECTORS / "saelens" / "topk").card
+    assert card is not None
+    assert card.config["format"] == "saelens"
+    assert card.config["settings"]["k"] == 5
+    assert card.model == {"name": "gpt2"}
+
+
+def test_sites_come_from_the_files_or_from_the_user():
+    assert load_dictionary(VECTORS / "saelens" / "jumprelu_heads").reads == ("attn.heads.3",)
+    assert load_dictionary(VECTORS / "saelens" / "transcoder").writes == ("mlp.out.3",)
+    assert load_dictionary(VECTORS / "saelens" / "topk", reads="resid_mid.2").writes == ("resid_mid.2",)
+    clt = load_dictionary(VECTORS / "circuit_tracer" / "clt_relu")
+    assert clt.reads == ("mlp.in.0", "mlp.in.1", "mlp.in.2")
+    assert clt.geometry.kind == "cross-layer transcoder"
+    assert load_dictionary(VECTORS / "circuit_tracer" / "set_relu").geometry.kind == "set of transcoders"
+
+
+def test_a_place_that_is_not_said_is_asked_for():
+    with pytest.raises(WrongUse) as said:
+        load_dictionary(VECTORS / "openai" / "topk.pt")
+    assert str(said.value) == (
+        f"load the dictionary {VECTORS / 'openai' / 'topk.pt'}\n"
+        "  found: no name of a place in its files\n"
+        "  do:    say which site it is: load_dictionary(…, reads='resid.12'); docs/how-to/exchange-dictionaries.md"
+    )
+
+
+def test_two_places_of_an_autoencoder_are_refused():
+    with pytest.raises(WrongUse, match="leave `writes` out"):
+        load_dictionary(VECTORS / "saelens" / "topk", writes="resid.9")
+    with pytest.raises(WrongUse, match="3 sites belong"):
+        load_dictionary(VECTORS / "circuit_tracer" / "set_relu", reads=("mlp.in.0", "mlp.in.1"))
+
+
+@pytest.mark.parametrize(
+    "name, made",
+    [
+        ("a crosscoder", exchanged.made(crosscoder(("resid.1", "resid.2"), 8, 32), ReLU())),
+        ("a topk transcoder", exchanged.made(transcoder("mlp.in.3", "mlp.out.3", 8, 8, 32), TopK(k=4))),
+        ("a gated transcoder", exchanged.made(transcoder("mlp.in.3", "mlp.out.3", 8, 8, 32), Gated())),
+        ("a set", exchanged.for_circuit_tracer()["set_relu"]),
+        ("no such hook", exchanged.made(sae("resid.final", 8, 32), ReLU())),
+        ("a skip and a centre", exchanged.made(sae("resid.1", 8, 32), ReLU(), Conventions(skip=True))),
+    ],
+)
+def test_what_saelens_has_not_is_not_written(name, made, tmp_path):
+    with pytest.raises(NotSupported, match="SAELens does not have"):
+        save_as(made, tmp_path / "out", "saelens")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["topk", "relu", "transcoder"])
+def test_what_circuit_tracer_has_not_is_not_written(name, tmp_path):
+    with pytest.raises(NotSupported, match=r"for circuit-tracer|rule 'topk'"):
+        save_as(exchanged.for_saelens()[name], tmp_path / "out", "circuit-tracer")
+
+
+def test_formats_that_are_only_read_say_so(tmp_path):
+    read_only = [entry.name for entry in FORMATS if not entry.value.writes]
+    assert read_only == ["dictionary-learning", "gemma-scope", "openai", "sparsify"]
+    for name in read_only:
+        with pytest.raises(NotSupported, match="only read here"):
+            save_as(exchanged.for_saelens()["relu"], tmp_path / "out", name)
+    with pytest.raises(UnknownName, match="'saelens'"):
+        save_as(exchanged.for_saelens()["relu"], tmp_path / "out", "saelense")
+
+
+def test_every_format_has_a_row_in_the_docs():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "exchange-dictionaries.md"
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    said = {row.split("`")[1]: row.rstrip(" |").endswith("yes") for row in rows}
+    assert said == {entry.name: entry.value.writes for entry in FORMATS}
+
+
+def test_nothing_and_nothing_known_are_told_apart(tmp_path):
+    with pytest.raises(MissingFile, match="nothing of that name"):
+        load_dictionary(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(FormatError, match=r"no format: notes\.txt"):
+        load_dictionary(tmp_path)
