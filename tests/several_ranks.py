@@ -1,29 +1,33 @@
 """Runs a function in several processes that find one another over gloo, and gives back what each returned.
 
-The processes are forked from one server that has imported torch and microtome already, so that a run takes about a
-second. Their calls are checked for shapes as those of the tests are.
+The processes are forked from one server that has imported what is large already, so that a run takes about a second.
+It has not imported microtome: numba's threads would not outlive a fork. Calls are checked for shapes as in the tests.
 """
 
 import multiprocessing
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable
 from multiprocessing import forkserver
+from pathlib import Path
 from typing import Any
 
-import torch._dynamo  # noqa: F401 - which Adam imports at its first step
+import numba  # noqa: F401
+import safetensors.torch  # noqa: F401
+import torch._dynamo
+import torch.distributed.device_mesh  # noqa: F401
 from jaxtyping import install_import_hook
 
-with install_import_hook("microtome", "beartype.beartype"):
-    import microtome.train.sharding  # noqa: F401 - what is imported here need not be imported in each process
+install_import_hook("microtome", "beartype.beartype")
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["several_ranks"])
 
 
-def on_ranks(ranks: int, folder: Any, work: Callable[..., Any], *given: Any) -> list[Any]:
+def on_ranks(ranks: int, folder: Path, work: Callable[..., Any], *given: Any) -> list[Any]:
     """`work(*given)` in so many processes; what it returns must be plain values."""
     _start_server()
     answers = CONTEXT.SimpleQueue()
@@ -33,11 +37,22 @@ def on_ranks(ranks: int, folder: Any, work: Callable[..., Any], *given: Any) -> 
     ]
     for process in processes:
         process.start()
-    told = dict(answers.get() for _ in processes)
+    told: dict[int, tuple[bool, Any]] = {}
+    while len(told) < ranks:
+        ended = [process.exitcode for process in processes if process.exitcode]
+        if not answers.empty():
+            rank, answer = answers.get()
+            told[rank] = answer
+        elif ended:
+            break
+        time.sleep(0.005)
     for process in processes:
+        if len(told) < ranks:
+            process.terminate()
         process.join()
     failed = [answer for _, (ok, answer) in sorted(told.items()) if not ok]
     assert not failed, "\n".join(failed)
+    assert len(told) == ranks, f"processes ended with {[process.exitcode for process in processes]}"
     return [told[rank][1] for rank in range(ranks)]
 
 

@@ -18,8 +18,8 @@ from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
 from microtome.train.hardware import Hardware, hardware
 
 FLOAT, HALF = 4, 2
-# Float32 copies of a batch that a step holds at once: rows, scaled, centred, bf16, ŷ, the residual and its square.
-COPIES = 6.5
+# Float32 copies of a batch: rows, scaled and centred when units are screened; ŷ, residuals and their gradient later.
+READ, DONE = 3.0, 6.5
 # Bytes of a place among the active: its number, dot, row, activation before and after, and their gradients.
 PLACE = 48
 MOST_COLUMNS = 1 << 16
@@ -205,25 +205,26 @@ def _cost(config: PlanConfig, machine: Hardware) -> Cost:
 
 
 def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
-    """Bytes of one process at the fuller of two moments: while units are screened, and when gradients are there."""
+    """Bytes of one process at the fullest moment: all units are screened, dead ones are, or gradients are there."""
     parameters, t, u, d = config.parameters_here, config.batch_here, config.units_here, config.d
-    screening = screening_bytes(t, u, d, machine.compiled)
-    if dead := config.revived:
-        screening = max(screening, FLOAT * dead * d + screening_bytes(t, dead, d, machine.compiled))
-    # Dead units' gradients are made beside the others' and added.
+    dead, batch = config.revived, FLOAT * t * d
+    places = PLACE * t * (config.k + min(config.aux_k, dead))
+    # Dead units' gradients are made beside the others', and added.
     gradients = FLOAT * parameters * (2 if dead else 1)
-    batch = FLOAT * t * d * COPIES + PLACE * t * (config.k + (min(config.aux_k, dead) if dead else 0))
-    return {
-        "weights": FLOAT * parameters,
-        "Adam's moments": 2 * FLOAT * parameters,
-        "gradients, or scores of all units": float(max(screening, gradients)),
-        "the batch": batch,
-    }
+    moments = [
+        {"scores of all units": screening_bytes(t, u, d, machine.compiled), "the batch": READ * batch},
+        {"gradients": float(gradients), "the batch": DONE * batch + places},
+    ]
+    if dead:
+        screened = FLOAT * dead * d + screening_bytes(t, dead, d, machine.compiled)
+        moments.append({"scores of dead units": screened, "the batch": DONE * batch + places})
+    fullest = max(moments, key=lambda moment: sum(moment.values()))
+    return {"weights": float(FLOAT * parameters), "Adam's moments": 2.0 * FLOAT * parameters, **fullest}
 
 
 def screening_bytes(t: int, u: int, d: int, compiled: bool) -> float:
     """Of read vectors and inputs in bf16 and their product; uncompiled, of its scores in float32, twice, as well."""
-    return HALF * (u * d + t * d + t * u) + (0 if compiled else 2 * FLOAT * t * u)
+    return float(HALF * (u * d + t * d + t * u) + (0 if compiled else 2 * FLOAT * t * u))
 
 
 def disk_of(config: PlanConfig) -> dict[str, float]:
@@ -250,7 +251,7 @@ def flops_of(config: PlanConfig) -> dict[str, float]:
     sparse = 2 * tokens * d * (screened + 4 * (config.k + active))
     parameters = config.parameters_here * config.columns * config.rows
     return {
-        "running the model": 2 * config.parameters * config.kept,
+        "running the model": 2.0 * config.parameters * config.kept,
         "dense products": 2.0 * tokens * d * (config.units + dead),
         "sparse products": float(sparse),
         "optimiser": 12.0 * config.steps * parameters,
@@ -280,7 +281,7 @@ def traffic_of(config: PlanConfig, machine: Hardware) -> float:
     optimiser = FLOAT * parameters * (7 + 1 + 3) + (FLOAT + 3 * HALF) * u * config.d
     table = HALF * t * u * 2 + (0 if machine.compiled else FLOAT * t * u * 6)
     rows = flops_of(config)["sparse products"] / (config.steps * config.columns * config.rows) / 2 * FLOAT
-    return optimiser + table + rows
+    return float(optimiser + table + rows)
 
 
 def _size(value: float, unit: str) -> str:

@@ -1,0 +1,172 @@
+"""Plans are held to small runs: bytes in memory, on the disk and on the wire, and work, each to 15%."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.utils.flop_counter import FlopCounterMode
+
+from microtome.activations.rows import Rows
+from microtome.activations.shards import Draft
+from microtome.cluster.mesh import joined
+from microtome.core.errors import UnknownName, WrongUse
+from microtome.dictionary import choosing, sparse
+from microtome.dictionary.architecture import Moment
+from microtome.dictionary.architectures.topk import TopK
+from microtome.dictionary.codes import Picks
+from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.geometry import sae
+from microtome.dictionary.kernels import plain
+from microtome.dictionary.saving import save
+from microtome.dictionary.starting import untrained
+from microtome.train.hardware import HARDWARE, Hardware
+from microtome.train.planning import PlanConfig, disk_of, flops_of, memory_of, plan, wire_of
+from microtome.train.sharding import average_gradients, own_rows, shares_of
+from several_ranks import on_ranks
+
+HERE = Hardware("here", 1e11, 1e12, 1e10, 1e9, 1e9, 8, "a test", 1.0, compiled=True)
+CLOSE = 0.15
+SITE = "resid.0"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"d": 256, "units": 16384, "k": 32, "batch": 2048, "aux_k": 0, "dead": 0.0},
+        {"d": 512, "units": 4096, "k": 32, "batch": 8192, "aux_k": 64, "dead": 0.25},
+    ],
+    ids=["many units", "large batch, some dead"],
+)
+def test_memory(settings):
+    """Of a process that trains, above what it had before; at most 15% off, weights and Adam's state included."""
+    script = str(Path(__file__).with_name("peak_memory.py"))
+    done = subprocess.run([sys.executable, script, json.dumps(settings)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    machine = Hardware(**HERE.to_dict())
+    assert sum(memory_of(PlanConfig(**settings), machine).values()) == pytest.approx(int(done.stdout), rel=CLOSE)
+
+
+def counted(function: Callable[..., torch.Tensor], flops: list[int]) -> Callable[..., torch.Tensor]:
+    """A sparse product, with its multiplications and additions noted."""
+
+    def run(first: torch.Tensor, second: torch.Tensor, picks: Picks) -> torch.Tensor:
+        flops.append(2 * len(picks) * second.shape[1])
+        return function(first, second, picks)
+
+    return run
+
+
+def step(dictionary: Dictionary, x: torch.Tensor, dead: float) -> None:
+    gone = torch.arange(dictionary.n_units) < round(dead * dictionary.n_units)
+    dictionary.architecture.outcome(dictionary, x, x, Moment(1.0, (gone,))).loss.backward()
+
+
+@pytest.mark.parametrize("dead", [0.0, 0.25])
+def test_work(dead, monkeypatch):
+    """Dense products as torch counts them, sparse ones as the kernels in plain torch are called."""
+    flops: list[int] = []
+    for name in ("dots", "mixed", "gathered"):
+        monkeypatch.setattr(plain, name, counted(vars(plain)[name], flops))
+    for module in (sparse, choosing):
+        monkeypatch.setattr(module, "kernels_for", lambda x: plain)
+    config = PlanConfig(d=64, units=2048, k=16, batch=256, tokens=256, aux_k=32, dead=dead)
+    dictionary = untrained(sae(SITE, 64, 2048), TopK(k=16, aux_k=32), seed=0)
+    x = torch.randn(256, 1, 64, generator=torch.Generator().manual_seed(0))
+    with FlopCounterMode(display=False) as dense:
+        step(dictionary, x, dead)
+    planned = flops_of(config)
+    assert dense.get_total_flops() == pytest.approx(planned["dense products"], rel=CLOSE)
+    assert sum(flops) == pytest.approx(planned["sparse products"], rel=CLOSE)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_disk_of_a_store(dtype, tmp_path):
+    n, d, sites = 2000, 64, ("resid.0", "resid.1")
+    draft = Draft(dict.fromkeys(sites, d), dtype, n)
+    numbers = torch.arange(n)
+    values = {site: torch.randn(n, d) for site in sites}
+    squares = {site: values[site].square().sum(1) for site in sites}
+    draft.add(Rows(values, squares, numbers, numbers, numbers, numbers > 0))
+    found = draft.write(tmp_path, 0).bytes
+    planned = disk_of(PlanConfig(d=d, units=1, tokens=n, batch=1, sites=2, dtype=dtype))
+    assert planned["activations"] == pytest.approx(found, rel=0.05)
+
+
+def test_disk_of_a_dictionary(tmp_path):
+    folder = save(untrained(sae(SITE, 64, 512), TopK(), seed=0), tmp_path / "made")
+    found = sum(path.stat().st_size for path in folder.iterdir())
+    assert disk_of(PlanConfig(d=64, units=512))["the dictionary"] == pytest.approx(found, rel=0.05)
+
+
+def bytes_sent(columns: int, settings: dict) -> float:
+    """Of one process in one step, counted where collectives are called."""
+    config, sent = PlanConfig(**settings), [0.0]
+    reduce, exchange = dist.all_reduce, dist.all_to_all_single
+
+    def counted_reduce(tensor, op, group):
+        n = dist.get_world_size(group)
+        sent[0] += 2 * (n - 1) / n * tensor.nbytes
+        return reduce(tensor, op, group)
+
+    def counted_exchange(out, tensor, group):
+        n = dist.get_world_size(group)
+        sent[0] += (n - 1) / n * tensor.nbytes
+        return exchange(out, tensor, group=group)
+
+    with joined(columns) as mesh:
+        dist.all_reduce, dist.all_to_all_single = counted_reduce, counted_exchange
+        geometry = sae(SITE, config.d, config.units)
+        dictionary = untrained(geometry, TopK(config.k, aux_k=config.aux_k), seed=0, shares=shares_of(geometry, mesh))
+        x = torch.randn(config.batch, config.d, generator=torch.Generator().manual_seed(0))
+        step(dictionary, own_rows({SITE: x}, mesh)[SITE][:, None], config.dead)
+        average_gradients(dictionary, mesh)
+        dist.all_reduce, dist.all_to_all_single = reduce, exchange
+        return sent[0]
+
+
+@pytest.mark.parametrize("columns, dead", [(4, 0.0), (2, 0.25)])
+def test_wire(columns, dead, tmp_path):
+    settings = {"d": 64, "units": 512, "k": 16, "batch": 256, "tokens": 256, "aux_k": 32, "dead": dead}
+    told = on_ranks(4, tmp_path, bytes_sent, columns, settings)
+    planned = wire_of(PlanConfig(**settings, columns=columns, rows=4 // columns))
+    assert sum(planned.values()) == pytest.approx(told[0], rel=CLOSE)
+
+
+def test_what_does_not_fit_is_said_and_the_fewest_that_fit_are_found():
+    asked = {"d": 8192, "units": 34_000_000, "k": 128, "tokens": 8_000_000_000, "batch": 8192}
+    one = plan("h100", **asked)
+    assert not one.fits
+    assert "MORE THAN IT HAS" in str(one)
+    found = plan("h100", **asked, columns=0)
+    assert found.fits
+    fewer = plan("h100", **asked, columns=found.config.columns // 2)
+    assert not fewer.fits
+    assert found.cost.total("seconds") < one.cost.total("seconds")
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_one_process_sends_nothing():
+    assert plan("a100", d=64, units=512).cost.total("wire") == 0
+
+
+def test_what_cannot_be_planned_is_refused():
+    with pytest.raises(UnknownName, match="h100"):
+        plan("h10", d=64, units=64)
+    with pytest.raises(UnknownName, match="unit"):
+        plan("h100", d=64, unit=64)
+    with pytest.raises(WrongUse, match="units=0"):
+        plan("h100", d=64, units=0)
+    with pytest.raises(WrongUse, match="leaves no room"):
+        plan("h100", d=8192, units=1 << 20, batch=1 << 24, columns=0)
+
+
+def test_hardware_has_its_source():
+    assert all(len(one.source) > 20 and one.near >= one.far for one in HARDWARE.values())
+    here = plan("here", d=64, units=512).hardware
+    assert here.matmul > 1e8
+    assert here.bandwidth > 1e8
