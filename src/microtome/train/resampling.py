@@ -73,7 +73,8 @@ def _renew(trainee: Trainee, units: Units, which: Int[Tensor, "n"], found: _Cand
     )
     lengths = torch.linalg.vector_norm(units.W_enc[living], dim=1)
     reads = float(lengths.mean()) if living.any() else writes
-    units.W_dec[which] = writes * _directions(found.y[chosen][:, list(units.block.writes)])
+    if units.W_dec.requires_grad:
+        units.W_dec[which] = writes * _directions(found.y[chosen][:, list(units.block.writes)])
     units.W_enc[which] = READS * reads * _directions(units.read(found.centred[chosen]))
     units.b_enc[which] = 0.0
     for name, start in trainee.job.architecture.extras(units.block.units).items():

@@ -14,7 +14,8 @@ def freed_along(dictionary: Dictionary) -> None:
     with torch.no_grad():
         for units in dictionary.units:
             grad = units.W_dec.grad
-            assert grad is not None
+            if grad is None:  # write vectors that stay as they were drawn
+                continue
             along = (grad * units.W_dec).sum(1) / units.norms.square().clamp(min=1e-30)
             grad.sub_(along[:, None] * units.W_dec)
 

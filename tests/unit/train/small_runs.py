@@ -19,7 +19,7 @@ RUN: dict[str, Any] = {
 def two_jobs() -> list[Job]:
     """Everything that a checkpoint must hold: dead units, a threshold, resampling, unit lengths, two sites."""
     return [
-        job("mlp.in.0", "batchtopk", 48, k=3, aux_k=8, dead_after="10%", resample_at=("40%", "70%"), name="one"),
+        job("mlp.in.0", "batchtopk", 200, k=1, aux_k=8, dead_after="10%", resample_at=("40%", "70%"), name="one"),
         job(None, "jumprelu", 32, seed=3, reads="mlp.in.0", writes="mlp.out.0", decoder="unit", skip=True, name="two"),
     ]
 

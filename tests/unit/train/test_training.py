@@ -20,9 +20,11 @@ from planted_source import Planted
 
 SPARSE = {
     "topk": {"k": 3, "aux_k": 8}, "batchtopk": {"k": 2, "aux_k": 8}, "matryoshka": {"k": 2, "aux_k": 8},
-    "relu": {"l1": 1.0}, "gated": {"l1": 1.0}, "jumprelu": {"l0": 0.3, "window": 0.2},
+    "relu": {"l1": 1.0}, "gated": {"l1": 3.0}, "jumprelu": {"l0": 1.0, "window": 0.5, "threshold": 0.1, "lr": 2e-2},
 }  # fmt: skip
-SHORT = {"tokens": 4096, "batch": 512, "doctor": {"dead_units": "off", "dense_units": "off", "shrinkage": "off"}}
+# So short or so small that the doctor finds them ill.
+QUIET = dict.fromkeys(("dead_units", "dense_units", "shrinkage", "too_good"), "off")
+SHORT = {"tokens": 4096, "batch": 512, "doctor": QUIET}
 
 
 def planted(**settings) -> Planted:
@@ -33,21 +35,22 @@ def explained(dictionary, x, y) -> float:
     return 1 - float((y - dictionary.reconstruct(x)).square().sum() / (y - y.mean(0)).square().sum())
 
 
-@pytest.mark.parametrize("architecture", [entry.name for entry in ARCHITECTURES])
+@pytest.mark.parametrize("architecture", [entry.name for entry in ARCHITECTURES if not entry.value.signed])
 def test_every_architecture_finds_planted_directions(architecture):
-    source = planted()
-    quiet = {"dead_units": "off", "dense_units": "off", "shrinkage": "off", "too_good": "off"}
-    made = mt.train(
-        source, site="resid.0", architecture=architecture, units=48, tokens=51_200, batch=512, lr=4e-3, doctor=quiet,
-        **SPARSE[architecture],
-    )  # fmt: skip
+    source = planted(d=32, features=64)
+    settings = {"tokens": 51_200, "batch": 512, "lr": 4e-3, "doctor": QUIET, **SPARSE[architecture]}
+    made = mt.train(source, site="resid.0", architecture=architecture, units=96, **settings)
     x = source.batch(4096, ["resid.0"])["resid.0"]
-    assert explained(made, x, x) > 0.7
-    writes = torch.nn.functional.normalize(made.write_vectors(range(48))[:, 0], dim=1)
-    found = (source.directions["resid.0"] @ writes.T).max(1).values.mean()
-    random = torch.nn.functional.normalize(torch.randn(48, 16, generator=torch.Generator().manual_seed(9)), dim=1)
-    chance = (source.directions["resid.0"] @ random.T).max(1).values.mean()
+    assert explained(made, x, x) > 0.6
+    random = torch.randn(96, 32, generator=torch.Generator().manual_seed(9))
+    found, chance = (nearest(source, vectors) for vectors in (made.write_vectors(range(96))[:, 0], random))
     assert found > chance + 0.6 * (1 - chance)
+
+
+def nearest(source, vectors) -> float:
+    """Mean over what was planted of the largest cosine with a vector."""
+    cosines = source.directions["resid.0"] @ torch.nn.functional.normalize(vectors, dim=1).T
+    return float(cosines.max(1).values.mean())
 
 
 @pytest.mark.parametrize(
@@ -66,8 +69,7 @@ def test_every_architecture_finds_planted_directions(architecture):
 def test_every_kind_learns_and_takes_raw_inputs(settings, reads, writes):
     """Two sites of very different scale, so that a scale that is not folded shows."""
     source = Scaled(d=16, features=32, active=2.0, sites=("a", "b"))
-    quiet = {"dead_units": "off", "dense_units": "off", "shrinkage": "off"}
-    made = train(source, units=48, k=4, aux_k=8, tokens=25_600, batch=256, lr=4e-3, doctor=quiet, **settings)
+    made = train(source, units=48, k=4, aux_k=8, tokens=25_600, batch=256, lr=4e-3, doctor=QUIET, **settings)
     rows = source.batch(2048, ["a", "b"])
     x, y = (rows[at] if isinstance(at, str) else torch.stack([rows[one] for one in at], 1) for at in (reads, writes))
     for site in range(y.shape[1] if y.ndim == 3 else 1):
@@ -160,7 +162,7 @@ def test_b_dec_starts_in_the_middle_of_what_is_written():
 
 
 def test_dead_is_what_has_not_fired_for_the_window():
-    one = job("resid.0", units=32, k=1, aux_k=0, dead_after="300 tokens")
+    one = job("resid.0", units=256, k=1, aux_k=0, dead_after="300 tokens")
     trainee = Trainee(one, Schedule(one.training, RunConfig(tokens=4096, batch=256)), planted(), torch.device("cpu"))
     rows = planted().batch(256, ["resid.0"])
     trainee.begin(rows)
@@ -171,7 +173,7 @@ def test_dead_is_what_has_not_fired_for_the_window():
         if step == 0:
             assert not trainee.dead.any()
     assert {i for i, dead in enumerate(trainee.dead.tolist()) if not dead} == fired
-    assert 0 < len(fired) < 32
+    assert 0 < len(fired) < 256
 
 
 def fires(trainee, rows) -> list[int]:
