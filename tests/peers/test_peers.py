@@ -1,6 +1,8 @@
 """Other tools, installed as PyPI has them, and microtome make the same of the same dictionaries, whoever wrote them."""
 
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +28,24 @@ def run(peer: str, what: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Callable[[str], Path]:
+    """What a peer saves, made once: importing it takes most of the time."""
+
+    @cache
+    def of(peer: str) -> Path:
+        folder = tmp_path_factory.mktemp(peer)
+        run(peer, "make", folder)
+        return folder
+
+    return of
+
+
 @pytest.mark.parametrize("peer", PEERS)
-def test_what_they_write_is_read_here(peer, tmp_path):
-    run(peer, "make", tmp_path)
-    found = {name: exchanged.difference(exchanged.loaded(tmp_path, name), tmp_path / f"{name}.npz")
-             for name in exchanged.cases(tmp_path)}  # fmt: skip
+def test_what_they_write_is_read_here(peer, made):
+    folder = made(peer)
+    found = {name: exchanged.difference(exchanged.loaded(folder, name), folder / f"{name}.npz")
+             for name in exchanged.cases(folder)}  # fmt: skip
     assert found
     print(peer, {name: f"{max(apart):.0e}" for name, apart in found.items()})
     assert {name: apart for name, apart in found.items() if max(apart) > exchanged.TOLERANCE} == {}
@@ -51,9 +66,9 @@ def test_what_is_written_here_they_read(peer, tmp_path):
     assert {name: apart for name, apart in found.items() if max(apart) > exchanged.TOLERANCE} == {}
 
 
-def test_their_loader_that_folds_lengths_is_ours_and_a_fold(tmp_path):
+def test_their_loader_that_folds_lengths_is_ours_and_a_fold(made):
     """dictionary_learning's `load_dictionary` gives an `AutoEncoder` write vectors of length 1."""
-    run("dictionary_learning", "make", tmp_path)
-    folded = of_unit_length(load_dictionary(tmp_path / "standard"))
-    apart = exchanged.difference(folded, tmp_path / "standard_as_loaded" / "kept.npz")
+    folder = made("dictionary_learning")
+    folded = of_unit_length(load_dictionary(folder / "standard"))
+    apart = exchanged.difference(folded, folder / "standard_as_loaded" / "kept.npz")
     assert max(apart) <= exchanged.TOLERANCE

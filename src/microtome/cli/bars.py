@@ -1,43 +1,22 @@
-"""Bars of long work on a terminal: one line a piece of work."""
+"""What a piece of long work looks like at a terminal: one line, once it has taken a second."""
 
 from collections.abc import Iterator
 
-from rich.console import RenderableType
-from rich.progress import Progress
-from rich.progress import TaskID as Handle
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 PATIENCE = 1.0  # seconds of silence
 
 
 class Bars(Progress):
-    """One line a piece of work, and none for what is quick."""
+    """One line a piece of work, and none for what is quick: its name, a bar, how far, how long, and how it goes."""
+
+    def __init__(self, console: Console):
+        name, said = TextColumn("{task.description}"), TextColumn("{task.fields[said]}", markup=False)
+        columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), said)
+        # Standard output is left alone: rich would wrap it and send it to the terminal, also where it is a file.
+        super().__init__(*columns, console=console, transient=True, refresh_per_second=5, redirect_stdout=False)
 
     def get_renderables(self) -> Iterator[RenderableType]:
         """The lines of what has taken long enough."""
         yield self.make_tasks_table(task for task in self.tasks if (task.elapsed or 0.0) > PATIENCE)
-
-
-class OnTerminal:
-    """Shows steps as bars, and is not there between pieces of work: what a command prints then is left alone."""
-
-    def __init__(self, bars: Bars):
-        self._bars = bars
-
-    def start(self, label: str, total: int | None) -> int:
-        """A new line."""
-        self._bars.start()
-        return self._bars.add_task(label, total=total, said="")
-
-    def advance(self, handle: int, steps: int = 1) -> None:
-        """Moves its bar."""
-        self._bars.advance(Handle(handle), steps)
-
-    def say(self, handle: int, text: str) -> None:
-        """Puts words after its bar."""
-        self._bars.update(Handle(handle), said=text)
-
-    def finish(self, handle: int) -> None:
-        """Takes the line away."""
-        self._bars.remove_task(Handle(handle))
-        if not self._bars.tasks:
-            self._bars.stop()

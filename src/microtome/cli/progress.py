@@ -4,10 +4,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 
-from microtome.cli.bars import Bars, OnTerminal
+from microtome.cli.bars import Bars
 from microtome.core.progress import shown_by
+
+
+class OnTerminal:
+    """Shows steps as bars, and is not there between pieces of work: what a command prints then is left alone."""
+
+    def __init__(self, bars: Bars):
+        self._bars = bars
+
+    def start(self, label: str, total: int | None) -> int:
+        """A new line."""
+        self._bars.start()
+        return self._bars.add_task(label, total=total, said="")
+
+    def advance(self, handle: int, steps: int = 1) -> None:
+        """Moves its bar."""
+        self._bars.advance(TaskID(handle), steps)
+
+    def say(self, handle: int, text: str) -> None:
+        """Puts words after its bar."""
+        self._bars.update(TaskID(handle), said=text)
+
+    def finish(self, handle: int) -> None:
+        """Takes the line away."""
+        self._bars.remove_task(TaskID(handle))
+        if not self._bars.tasks:
+            self._bars.stop()
 
 
 @contextmanager
@@ -17,10 +43,7 @@ def progress_on_stderr() -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    told = TextColumn("{task.fields[said]}", markup=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), told)
-    # Standard output is left alone: rich would wrap it and send it to the terminal, also where it is a file.
-    bars = Bars(*columns, console=console, transient=True, refresh_per_second=5, redirect_stdout=False)
+    bars = Bars(console)
     try:
         with shown_by(OnTerminal(bars)):
             yield

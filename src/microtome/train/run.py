@@ -205,5 +205,7 @@ def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             yield from differences(a, b, f"{path}[{i}]")
+    elif isinstance(ours, list) and isinstance(theirs, list):
+        yield f"{path} were {len(theirs)}, now {len(ours)}"
     elif ours != theirs:
         yield f"{path} was {theirs!r}, now {ours!r}"

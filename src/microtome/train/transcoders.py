@@ -28,7 +28,7 @@ from microtome.train.checkpoint import as_read
 from microtome.train.config import RunConfig, TrainConfig
 from microtome.train.job import Job, job
 from microtome.train.run import differences
-from microtome.train.settings import split
+from microtome.train.settings import names, split
 from microtome.train.training import train_many
 
 READS, WRITES = "mlp.in", "mlp.out"
@@ -36,6 +36,9 @@ BUFFER_ROWS = 1 << 15
 NORM_LIMIT = 10.0
 """Times the median. A token in eighty of SmolLM2 has an MLP output of forty times the median at layer 2, and such
 tokens would own seven eighths of what there is to reconstruct."""
+
+AUX_K = 32
+"""Dead units that a token trains: as many as live ones. The usual 256 of 4,096 would make a step five times as long."""
 
 
 def train_transcoders(
@@ -51,8 +54,8 @@ def train_transcoders(
         units: of each layer.
         seed: of the start, of the order of rows, and of everything drawn on the way.
         out: folder of the dictionary; None keeps it in the user's cache, as `MODEL/transcoders`.
-        settings: `architecture` and its settings (`k`), those of `TrainConfig` (`lr`), of `RunConfig` (`tokens`,
-            `batch`), and of `StreamConfig` (`context`, `norm_limit`, `buffer_rows`).
+        settings: `architecture` and its settings (`k`, `aux_k`), those of `TrainConfig` (`lr`), of `RunConfig`
+            (`tokens`, `batch`), and of `StreamConfig` (`context`, `norm_limit`, `buffer_rows`).
 
     Returns:
         One dictionary with a block for each layer, which reads its `mlp.in` and writes its `mlp.out`.
@@ -67,11 +70,14 @@ def train_transcoders(
         parts = train_many(
             Stream(model, asked.texts, sites, asked.reading), asked.jobs, out=folder / RUN, resume=True, **asked.run
         )
-        save(together(parts, _card(asked, parts, folder / RUN)), folder)
+        cards = [one.card for one in parts if one.card is not None]
+        _check_same(folder, asked, _of_parts(cards))  # they may be from a call that was killed just before it ended
+        save(together(parts, _card(asked, cards, folder / RUN)), folder)
     made = load(folder)
-    _check_same(folder, asked, made)
+    _check_same(folder, asked, {} if made.card is None else made.card.config.get("asked", {}))
     if (folder / RUN).exists():  # all that is left of it is how it went
-        (folder / RUN / log.FILE).replace(folder / log.FILE)
+        if (folder / RUN / log.FILE).exists():
+            (folder / RUN / log.FILE).replace(folder / log.FILE)
         shutil.rmtree(folder / RUN)
     return made
 
@@ -115,6 +121,8 @@ def _asked(model: Model, texts: Corpus, reads: str, units: int, seed: int, setti
     owners = {"architecture": ARCHITECTURES.get(architecture), "training": TrainConfig, "run": RunConfig}
     rest = {name: value for name, value in settings.items() if name != "architecture"}
     parts = split(rest, {**owners, "reading": StreamConfig})
+    if "aux_k" in names(owners["architecture"]):
+        parts["architecture"].setdefault("aux_k", AUX_K)
     rows = min(BUFFER_ROWS, RunConfig.from_dict(parts["run"]).tokens)
     reading = {"norm_limit": NORM_LIMIT, "buffer_rows": rows} | parts["reading"] | {"seed": seed}
     jobs = [
@@ -127,12 +135,23 @@ def _asked(model: Model, texts: Corpus, reads: str, units: int, seed: int, setti
     return _Asked(model.card, texts, StreamConfig.from_dict(reading), tuple(jobs), parts["run"])
 
 
-def _card(asked: _Asked, parts: Sequence[Dictionary], run: Path) -> RunCard:
+def _of_parts(cards: Sequence[RunCard]) -> dict[str, Any]:
+    """What `_Asked.to_dict` was of the call that made some parts."""
+    first = cards[0]
+    return {
+        "model": {name: first.model[name] for name in ("fingerprint", "dtype")},
+        "texts": first.data["texts"]["fingerprint"],
+        "reading": first.data["config"],
+        "jobs": [card.config["job"] for card in cards],
+        "run": RunConfig.from_dict(first.config["run"]).shaping,
+    }
+
+
+def _card(asked: _Asked, cards: Sequence[RunCard], run: Path) -> RunCard:
     """How the set was made, and how each layer's training ended."""
-    cards = [one.card for one in parts if one.card is not None]
     layers = {
         one.reads[0]: {name: card.config[name] for name in ("learning_rate", "scales", "final", "doctor")}
-        for one, card in zip(parts, cards, strict=True)
+        for one, card in zip(asked.jobs, cards, strict=True)
     }
     config = {
         "asked": asked.to_dict(), "tokens": cards[0].config["tokens"], "seconds": _seconds(run), "layers": layers,
@@ -140,14 +159,13 @@ def _card(asked: _Asked, parts: Sequence[Dictionary], run: Path) -> RunCard:
     return RunCard("dictionary", 1, cards[0].seed, config, cards[0].model, cards[0].data)
 
 
-def _check_same(folder: Path, asked: _Asked, found: Dictionary) -> None:
+def _check_same(folder: Path, asked: _Asked, told: dict[str, Any]) -> None:
     """Refuses what was made otherwise.
 
     Raises:
         WrongUse: it was; the message says how.
     """
-    told = {} if found.card is None else found.card.config.get("asked", {})
-    if different := list(differences(asked.to_dict(), told)):
+    if different := list(differences(asked.to_dict(), as_read(told))):
         raise WrongUse(
             f"train transcoders into {folder}", found=f"others there: {'; '.join(different[:4])}",
             do="name another folder, or remove that one",
@@ -170,7 +188,7 @@ def summary(made: Dictionary) -> str:
 
 
 def _seconds(folder: Path) -> float:
-    """How long a run took by its log: pauses between a stop and going on are left out."""
+    """How long a run took by its log, from its first step on; pauses between a stop and going on are left out."""
     speeds = {line["tokens"]: line["tokens_per_second"] for line in log.read(folder) if "tokens_per_second" in line}
     spans = zip([0, *speeds], speeds, strict=False)
     return sum((after - before) / speeds[after] for before, after in spans)

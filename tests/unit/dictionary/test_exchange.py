@@ -148,7 +148,7 @@ def test_every_format_has_a_row_in_the_docs():
 
 
 def test_nothing_and_nothing_known_are_told_apart(tmp_path):
-    with pytest.raises(MissingFile, match="nothing of that name"):
+    with pytest.raises(MissingFile, match="no file or folder"):
         load_dictionary(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(FormatError, match=r"no format: notes\.txt"):
