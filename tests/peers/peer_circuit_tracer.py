@@ -17,7 +17,7 @@ from circuit_tracer.transcoder.single_layer_transcoder import (
     load_gemma_scope_transcoder,
 )
 from circuit_tracer.utils.caching import load_transcoders_from_cache
-from peer_cases import TOKENS, D, UNITS, inputs, keep, run, shaken
+from peer_cases import TOKENS, UNITS, D, inputs, keep, run, shaken
 from safetensors.torch import save_file
 
 LAYERS = 3

@@ -9,7 +9,7 @@ from dictionary_learning.trainers.batch_top_k import BatchTopKSAE
 from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKSAE
 from dictionary_learning.trainers.top_k import AutoEncoderTopK
 from dictionary_learning.utils import load_dictionary
-from peer_cases import TOKENS, D, UNITS, inputs, keep, run, shaken
+from peer_cases import TOKENS, UNITS, D, inputs, keep, run, shaken
 
 
 def kinds():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from model import Autoencoder, TopK  # the module of that folder
-from peer_cases import TOKENS, D, UNITS, inputs, keep, run, shaken
+from peer_cases import TOKENS, UNITS, D, inputs, keep, run, shaken
 
 
 def kinds():

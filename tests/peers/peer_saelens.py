@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import sae_lens as sl
 import torch
-from peer_cases import TOKENS, D, E, UNITS, inputs, keep, run, shaken
+from peer_cases import TOKENS, UNITS, D, E, inputs, keep, run, shaken
 
 PLACE = {"model_name": "gpt2", "hook_name": "blocks.3.hook_resid_pre"}
 HEADS = {"model_name": "gpt2", "hook_name": "blocks.3.attn.hook_z"}

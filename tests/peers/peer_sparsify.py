@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from peer_cases import TOKENS, D, UNITS, inputs, keep, run, shaken
+from peer_cases import TOKENS, UNITS, D, inputs, keep, run, shaken
 from sparsify import SparseCoder, SparseCoderConfig
 
 KINDS = {

@@ -3,10 +3,10 @@
 import subprocess
 from pathlib import Path
 
-import exchanged
 import numpy as np
 import pytest
 
+import exchanged
 from microtome.dictionary.folding import of_unit_length
 from microtome.dictionary.loading import load_dictionary, save_as
 
