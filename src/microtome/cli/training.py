@@ -1,8 +1,23 @@
-"""The group `microtome train`: what is trained is its first word."""
+"""The group `microtome train`: what is trained is its first word; where that is a store, a dictionary is."""
+
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from microtome.cli.app import main
 
-group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+DEFAULT = "dictionary"
+
+
+class Trainings(TyperGroup):
+    """Takes `train STORE …` for `train dictionary STORE …`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names, or the default one, for which that word is the store."""
+        named = args[0] in self.commands or args[0].startswith("-")
+        return super().resolve_command(ctx, args if named else [DEFAULT, *args])
+
+
+group = typer.Typer(cls=Trainings, no_args_is_help=True, rich_markup_mode=None)
 main.add_typer(group, name="train", short_help="Train dictionaries.")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from microtome.dictionary.loading import load_dictionary
+from microtome.dictionary.exchange import load_dictionary
 
 from microtome.core.errors import MissingFile, WrongUse
 from microtome.dictionary.architectures.jumprelu import JumpReLU

@@ -9,7 +9,7 @@ from microtome.core.errors import CheckFailed, MissingPackage, ModelNotFound, No
 from microtome.core.progress import shown_by
 from microtome.model.sources.fetch import explained, fetch, fetch_row
 from microtome.model.sources.installed import installed_files, wanting
-from microtome.model.sources.named import NAMED, NamedModel, PackageFile, Wheel
+from microtome.model.sources.named import NAMED, NamedModel, PackageFile, ShippedModel, Wheel
 
 
 @pytest.fixture
@@ -166,10 +166,19 @@ def test_an_unknown_name_lists_the_nearest():
     )
 
 
+def test_a_model_that_ships_need_not_be_got():
+    fetched = fetch("tiny")
+    assert str(fetched) == "tiny: already installed\nlicence: Apache-2.0"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.name for file in fetched.files}
+
+
 @pytest.mark.parametrize("entry", list(NAMED), ids=lambda entry: entry.name)
 def test_every_row_is_consistent(entry):
     model = entry.value
     assert entry.name == model.name
+    if isinstance(model, ShippedModel):
+        assert (model.folder / "config.json").is_file()
+        return
     assert {file.distribution for file in model.files} <= {wheel.distribution for wheel in model.packages}
     for digest in (model.gguf_sha256, *(wheel.sha256 for wheel in model.packages)):
         assert len(digest) == 64

@@ -102,13 +102,13 @@ def test_a_gguf_is_known_by_its_bytes_too(write_gguf, tmp_path):
     "source, found",
     [
         ("smolm2", "'smolm2'; the closest are 'smollm2'"),
-        ("", "''; there are 'gemma3-270m', 'smollm2'"),
-        ("/no/such/folder", "'/no/such/folder'; there are 'gemma3-270m', 'smollm2'"),
-        ("models/tiny.gguf", "'models/tiny.gguf'; there are 'gemma3-270m', 'smollm2'"),
-        ("~no-such-user/x", "'~no-such-user/x'; there are 'gemma3-270m', 'smollm2'"),
-        ("a" * 5000, f"'{'a' * 5000}'; there are 'gemma3-270m', 'smollm2'"),
-        ("a\0b", "'a\\x00b'; there are 'gemma3-270m', 'smollm2'"),
-        ("../x\n'", "\"../x\\n'\"; there are 'gemma3-270m', 'smollm2'"),
+        ("", "''; there are 'gemma3-270m', 'smollm2', 'tiny'"),
+        ("/no/such/folder", "'/no/such/folder'; there are 'gemma3-270m', 'smollm2', 'tiny'"),
+        ("models/tiny.gguf", "'models/tiny.gguf'; there are 'gemma3-270m', 'smollm2', 'tiny'"),
+        ("~no-such-user/x", "'~no-such-user/x'; there are 'gemma3-270m', 'smollm2', 'tiny'"),
+        ("a" * 5000, f"'{'a' * 5000}'; there are 'gemma3-270m', 'smollm2', 'tiny'"),
+        ("a\0b", "'a\\x00b'; there are 'gemma3-270m', 'smollm2', 'tiny'"),
+        ("../x\n'", "\"../x\\n'\"; there are 'gemma3-270m', 'smollm2', 'tiny'"),
     ],
 )
 def test_a_source_that_is_nothing(source, found, tmp_path, monkeypatch):

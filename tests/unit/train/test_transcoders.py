@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from layers_killed import SETTINGS, texts
-from microtome.dictionary.loading import load_dictionary
+from microtome.dictionary.exchange import load_dictionary
 
 from microtome.activations.config import StreamConfig
 from microtome.activations.stream import Stream

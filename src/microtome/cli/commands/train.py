@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from microtome.cli.app import main
 from microtome.cli.options import AsJson, Seed
 from microtome.cli.saying import give, say
 from microtome.cli.settings import settings_of
+from microtome.cli.training import DEFAULT, group
 
 EXAMPLE = "Example: microtome train store --site resid.15 --architecture topk --units 8192 --k 32 --out sae"
 Sites = Annotated[list[str] | None, typer.Option(help="Sites that a transcoder reads or writes; repeat for a CLT.")]
 
 
-@main.command(short_help="Train a dictionary on a store of activations.", epilog=EXAMPLE)
+@group.command(DEFAULT, short_help="Train a dictionary on a store of activations.", epilog=EXAMPLE)
 def train(
     store: Annotated[Path, typer.Argument(help="A folder that `microtome harvest` made.")],
     site: Annotated[list[str] | None, typer.Option(help="Of an SAE; repeat for a crosscoder.")] = None,

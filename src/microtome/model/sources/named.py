@@ -91,7 +91,7 @@ ROWS = (
         summary="microtome's own: 4 layers that tell simple stories, for tests and examples (Llama family)",
         folder=Path(__file__).parent / "tiny",
         licence="Apache-2.0",
-        parameters=917_632,
+        parameters=918_656,
     ),
     NamedModel(
         name="smollm2",
