@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from microtome.dictionary.loading import load_dictionary
 
 from microtome.core.errors import MissingFile, WrongUse
 from microtome.dictionary.architectures.jumprelu import JumpReLU
@@ -9,7 +10,6 @@ from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.geometry import layer_by_layer, transcoder
 from microtome.dictionary.kept import kept_names, place
-from microtome.dictionary.loading import load_dictionary
 from microtome.dictionary.saving import save
 from microtome.dictionary.starting import untrained
 from microtome.dictionary.together import together
