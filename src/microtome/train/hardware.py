@@ -67,10 +67,10 @@ def _nvidia(
 HARDWARE = {
     one.name: one
     for one in (
-        _nvidia("a100", 312, 80, 2.04, (300, 25), "A100 80GB SXM, NVLink 3, 200 Gbit/s"),
-        _nvidia("h100", 989, 80, 3.35, (450, 50), "H100 SXM, NVLink 4, 400 Gbit/s"),
-        _nvidia("h200", 989, 141, 4.8, (450, 50), "H200 SXM, NVLink 4, 400 Gbit/s"),
-        _nvidia("b200", 2250, 180, 7.7, (900, 50), "B200 in DGX, NVLink 5, 400 Gbit/s"),
+        _nvidia("a100", 312.0, 80.0, 2.04, (300.0, 25.0), "A100 80GB SXM, NVLink 3, 200 Gbit/s"),
+        _nvidia("h100", 989.0, 80.0, 3.35, (450.0, 50.0), "H100 SXM, NVLink 4, 400 Gbit/s"),
+        _nvidia("h200", 989.0, 141.0, 4.8, (450.0, 50.0), "H200 SXM, NVLink 4, 400 Gbit/s"),
+        _nvidia("b200", 2250.0, 180.0, 7.7, (900.0, 50.0), "B200 in DGX, NVLink 5, 400 Gbit/s"),
     )
 }
 

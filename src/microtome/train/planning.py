@@ -199,11 +199,7 @@ def _cost(config: PlanConfig, machine: Hardware) -> Cost:
     seconds = {
         "running the model": flops["running the model"] / everyone,
         "dense products": flops["dense products"] / everyone,
-        "screening": config.steps
-        * config.batch
-        * (config.units + config.columns * config.revived)
-        / machine.scores
-        * each,
+        "screening": scores / machine.scores * each,
         "sparse products": flops["sparse products"] / 2 * FLOAT / machine.rows * each,
         "optimiser and gradients": config.steps * traffic_of(config) / bandwidth,
         "sending": between_columns / (columns * machine.attained)

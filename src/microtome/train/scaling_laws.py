@@ -68,9 +68,8 @@ def _power(x: Float[ndarray, "n"], e: float, a: float, alpha: float) -> Float[nd
     return np.logaddexp(e, a - alpha * np.log(x))
 
 
-def _units_and_k(
-    n: Float[ndarray, "n"], k: Float[ndarray, "n"], a: float, b_k: float, b_n: float, g: float, z: float, e: float
-) -> Float[ndarray, "n"]:  # fmt: skip
+def _units_and_k(n: Float[ndarray, "n"], k: Float[ndarray, "n"], *parameters: float) -> Float[ndarray, "n"]:
+    a, b_k, b_n, g, z, e = parameters
     log_n, log_k = np.log(n), np.log(k)
     return np.logaddexp(a + b_k * log_k + b_n * log_n + g * log_k * log_n, z + e * log_k)
 
