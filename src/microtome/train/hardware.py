@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from microtome.core.config import Config
 from microtome.core.errors import UnknownName
 from microtome.dictionary.choosing import bf16_is_quick
+from microtome.dictionary.sparse import kernels_for
 
 TERA, GIGA = 1e12, 1e9
+ADAM = 28  # bytes that a step of Adam reads and writes for a number: four read, three written, of four each
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Hardware(Config):
         matmul: FLOP/s of dense bf16 products with float32 sums.
         memory: bytes.
         bandwidth: of memory, bytes/s.
+        scores: of units and tokens that are screened in a second.
+        rows: bytes/s of rows that lie anywhere, read and added up.
         near: bytes/s that each sends to others in its node.
         far: bytes/s that each sends to another node.
         node: processors in a node.
@@ -35,6 +40,8 @@ class Hardware(Config):
     matmul: float
     memory: float
     bandwidth: float
+    scores: float
+    rows: float
     near: float
     far: float
     node: int
@@ -43,20 +50,29 @@ class Hardware(Config):
     compiled: bool = False
 
 
-_NVIDIA = "NVIDIA's data sheet, without structured sparsity"
+# Bytes that pass through memory for a score where the choice is plain torch: product, sums, scores, their sorting.
+SCORE = 28
+
+
+def _nvidia(
+    name: str, tflops: float, gigabytes: float, terabytes: float, wires: tuple[float, float], parts: str
+) -> Hardware:
+    near, far = wires
+    return Hardware(
+        name, tflops * TERA, gigabytes * GIGA, terabytes * TERA, terabytes * TERA / SCORE, terabytes * TERA,
+        near * GIGA, far * GIGA, 8, f"NVIDIA's data sheet, without structured sparsity: {parts}, InfiniBand each",
+    )  # fmt: skip
+
+
 HARDWARE = {
     one.name: one
     for one in (
-        Hardware("a100", 312 * TERA, 80 * GIGA, 2.04 * TERA, 300 * GIGA, 25 * GIGA, 8,
-                 f"{_NVIDIA}: A100 80GB SXM, NVLink 3; 200 Gbit/s InfiniBand each"),
-        Hardware("h100", 989 * TERA, 80 * GIGA, 3.35 * TERA, 450 * GIGA, 50 * GIGA, 8,
-                 f"{_NVIDIA}: H100 SXM, NVLink 4; 400 Gbit/s InfiniBand each"),
-        Hardware("h200", 989 * TERA, 141 * GIGA, 4.8 * TERA, 450 * GIGA, 50 * GIGA, 8,
-                 f"{_NVIDIA}: H200 SXM, NVLink 4; 400 Gbit/s InfiniBand each"),
-        Hardware("b200", 2250 * TERA, 180 * GIGA, 7.7 * TERA, 900 * GIGA, 50 * GIGA, 8,
-                 f"{_NVIDIA}: B200 in DGX, NVLink 5; 400 Gbit/s InfiniBand each"),
+        _nvidia("a100", 312.0, 80.0, 2.04, (300.0, 25.0), "A100 80GB SXM, NVLink 3, 200 Gbit/s"),
+        _nvidia("h100", 989.0, 80.0, 3.35, (450.0, 50.0), "H100 SXM, NVLink 4, 400 Gbit/s"),
+        _nvidia("h200", 989.0, 141.0, 4.8, (450.0, 50.0), "H200 SXM, NVLink 4, 400 Gbit/s"),
+        _nvidia("b200", 2250.0, 180.0, 7.7, (900.0, 50.0), "B200 in DGX, NVLink 5, 400 Gbit/s"),
     )
-}  # fmt: skip
+}
 
 
 def hardware(name: str) -> Hardware:
@@ -73,26 +89,41 @@ def hardware(name: str) -> Hardware:
 
 
 def measured() -> Hardware:
-    """This machine: the rate of the product that screens units, and of adding to tensors larger than its caches.
+    """This machine, by the four things that a step of training does, each on a case larger than caches.
 
     Processes on one machine reach each other through its memory, which each byte crosses three times.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    random = torch.Generator(device).manual_seed(0)
+    t, u, d, k = 512, 16384, 512, 32
+    x, w = (torch.randn(n, d, generator=random, device=device) for n in (t, u))
     kind = torch.bfloat16 if bf16_is_quick(device) else torch.float32
-    x = torch.randn(1024, 512, device=device).to(kind)
-    w = torch.randn(4096, 512, device=device).to(kind)
-    product = _seconds(lambda: x @ w.T, device)
-    a, b = torch.zeros(1 << 24, device=device), torch.ones(1 << 24, device=device)
-    added = _seconds(lambda: a.add_(b), device)
-    bandwidth = 3 * a.nbytes / added
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device).total_memory
-    else:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    narrow, rounded, ones = x[:, :16].contiguous(), w.to(kind), torch.ones(u, device=device)
+    kernels, few = kernels_for(x), w[:, :16].contiguous()
+    product = x.to(kind) @ rounded.T
+    picks = kernels.top_of_each(product, narrow, few, 0 * ones, ones, k)
+    values, adam = torch.ones(len(picks), device=device), _adam(w)
+    multiplying = _seconds(lambda: x.to(kind) @ rounded.T, device)
+    screening = _seconds(lambda: kernels.top_of_each(product, narrow, few, 0 * ones, ones, k), device)
+    adding = _seconds(lambda: kernels.mixed(values, w, picks), device)
+    bandwidth = ADAM * w.numel() / _seconds(adam.step, device)
     return Hardware(
-        "here", 2 * 1024 * 512 * 4096 / product, float(memory), bandwidth, bandwidth / 3, bandwidth / 3, 1 << 20,
+        "here", 2 * t * u * d / multiplying, _memory(device), bandwidth, t * u / screening,
+        w[0].nbytes * len(picks) / adding, bandwidth / 3, bandwidth / 3, 1 << 20,
         f"measured on this machine, {torch.get_num_threads()} threads", 1.0, device.type == "cpu",
     )  # fmt: skip
+
+
+def _adam(like: Tensor) -> torch.optim.Adam:
+    parameter = torch.nn.Parameter(torch.zeros_like(like))
+    parameter.grad = torch.ones_like(like)
+    return torch.optim.Adam([parameter], fused=True)
+
+
+def _memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -194,10 +194,14 @@ def _cost(config: PlanConfig, machine: Hardware) -> Cost:
     columns = machine.near if config.columns <= machine.node else machine.far
     rows = machine.near if config.columns * config.rows <= machine.node else machine.far
     between_columns = wire["sums over units"] + wire["scores of candidates"]
+    each = 1 / (machine.attained * config.columns * config.rows)
+    scores = config.steps * config.batch * (config.units + config.columns * config.revived)
     seconds = {
         "running the model": flops["running the model"] / everyone,
         "dense products": flops["dense products"] / everyone,
-        "sparse products and optimiser": config.steps * traffic_of(config, machine) / bandwidth,
+        "screening": scores / machine.scores * each,
+        "sparse products": flops["sparse products"] / 2 * FLOAT / machine.rows * each,
+        "optimiser and gradients": config.steps * traffic_of(config) / bandwidth,
         "sending": between_columns / (columns * machine.attained)
         + wire["means of gradients"] / (rows * machine.attained),
     }
@@ -271,17 +275,13 @@ def wire_of(config: PlanConfig) -> dict[str, float]:
     }
 
 
-def traffic_of(config: PlanConfig, machine: Hardware) -> float:
-    """Bytes between memory and processor in a step of one process, dense products apart.
+def traffic_of(config: PlanConfig) -> float:
+    """Bytes between memory and processor in a step of one process for what goes through all parameters.
 
-    Adam reads four tensors of the parameters' size and writes three; gradients are written, measured and cut;
-    write vectors' lengths are taken and read vectors rounded; of sparse products each place is a row.
+    Adam reads four tensors of their size and writes three; gradients are written, measured and cut; write vectors'
+    lengths are taken and read vectors rounded.
     """
-    parameters, t, u = config.parameters_here, config.batch_here, config.units_here
-    optimiser = FLOAT * parameters * (7 + 1 + 3) + (FLOAT + 3 * HALF) * u * config.d
-    table = HALF * t * u * 2 + (0 if machine.compiled else FLOAT * t * u * 6)
-    rows = flops_of(config)["sparse products"] / (config.steps * config.columns * config.rows) / 2 * FLOAT
-    return float(optimiser + table + rows)
+    return float(FLOAT * config.parameters_here * (7 + 1 + 3) + (FLOAT + 3 * HALF) * config.units_here * config.d)
 
 
 def _size(value: float, unit: str) -> str:

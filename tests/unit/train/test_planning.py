@@ -30,7 +30,7 @@ from microtome.train.planning import PlanConfig, disk_of, flops_of, memory_of, p
 from microtome.train.sharding import average_gradients, own_rows, shares_of
 from several_ranks import on_ranks
 
-HERE = Hardware("here", 1e11, 1e12, 1e10, 1e9, 1e9, 8, "a test", 1.0, compiled=True)
+HERE = Hardware("here", 1e11, 1e12, 1e10, 1e8, 1e10, 1e9, 1e9, 8, "a test", 1.0, compiled=True)
 CLOSE = 0.15
 SITE = "resid.0"
 
