@@ -39,13 +39,13 @@ from microtome.train.transcoders import train_transcoders
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "out" / "tiny"
-BATCHES = 24
+BATCHES = 25
 """Of 96 stories each: see `simple_stories`."""
 HELD_OUT = 0.1
 TOKENS, UNITS, K = 1024, 512, 16
 READING = ReadingConfig(context=128, batch_rows=16)
-FITTING = FitConfig(tokens=2_000_000, lr=3e-3, weight_decay=0.1)
-LEARNING = {"tokens": 600_000, "batch": 512, "context": 128}
+FITTING = FitConfig(tokens=1_800_000, lr=3e-3, weight_decay=0.1)
+LEARNING = {"tokens": 400_000, "batch": 512, "context": 128}
 SAE_SITE = "resid.2"
 FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 PROMPTS = (
@@ -61,9 +61,12 @@ def main() -> None:
     learned, held_out = corpus_of(stories(OUT / "stories", BATCHES)).split(HELD_OUT)
     folder, minutes = OUT / "tiny", OUT / "minutes.json"
     if not (folder / "config.json").exists():
+        spent = json.loads(minutes.read_text(encoding="utf-8"))["fit"] if minutes.exists() else 0.0
         began = time.process_time()
-        fitted(learned, folder)
-        minutes.write_text(json.dumps({"fit": (time.process_time() - began) / 60}), encoding="utf-8")
+        try:
+            fitted(learned, folder)
+        finally:
+            minutes.write_text(json.dumps({"fit": spent + (time.process_time() - began) / 60}), encoding="utf-8")
     model = mt.open(folder)
     transcoders = train_transcoders(model, learned, units=UNITS, k=K, out=OUT / "transcoders", **LEARNING)
     sae = mt.train(
@@ -115,6 +118,8 @@ def publish(folder: Path, dictionaries: dict[str, Dictionary], held_out: Corpus)
     ):
         with written_whole(row.folder / name) as temporary:
             shutil.copyfile(folder / name, temporary)
+    with written_whole(row.folder / "README.md") as temporary:
+        temporary.write_text(CARD, encoding="utf-8")
     for name, dictionary in dictionaries.items():
         save(dictionary, SHIPPED / "tiny" / name, dtype=torch.float16)
     with written_whole(STORIES) as temporary:
@@ -169,6 +174,11 @@ def variance(x: torch.Tensor, x_hat: torch.Tensor) -> float:
     return metric.value()
 
 
+CARD = """# tiny
+
+The weights of `mt.open("tiny")`, in float16; opened in float32. Made by `recipes/make_tiny.py`, which writes
+docs/tiny.md, from stories that SmolLM2-135M-Instruct (Apache-2.0) told in words of our own lists. Apache-2.0.
+"""
 PAGE = """# tiny, the model that ships
 
 `mt.open("tiny")` needs no download and opens in a moment: a Llama of {layers} layers, width {width}, {parameters:,}

@@ -30,7 +30,7 @@ CHARACTERS = 12_000_000
 PASSAGE = 480
 NEURONS, WIDTH, HEADS, VOCABULARY, CONTEXT = 512, 128, 4, 4096, 160
 READING = ReadingConfig(context=CONTEXT, batch_rows=64)
-FITTING = FitConfig(tokens=8_000_000, lr=3e-3, weight_decay=0.02)
+FITTING = FitConfig(tokens=5_000_000, lr=2e-3, weight_decay=0.02)
 
 
 def passages(texts: Iterator[str], at_most: int) -> Iterator[str]:
