@@ -8,8 +8,8 @@ from microtome.activations.stream import Stream
 from microtome.circuit.trace import trace
 from microtome.data.corpus import corpus
 from microtome.dictionary.baseline import beside
-from microtome.dictionary.kept import SHIPPED, kept_names
 from microtome.dictionary.exchange import load_dictionary
+from microtome.dictionary.kept import SHIPPED, kept_names
 from microtome.metrics.explained_variance import ExplainedVariance
 from microtome.model.opening import open
 from microtome.model.sources.named import NAMED

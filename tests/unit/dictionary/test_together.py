@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from microtome.dictionary.exchange import load_dictionary
 
 from microtome.core.errors import MissingFile, WrongUse
 from microtome.dictionary.architectures.jumprelu import JumpReLU
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.exchange import load_dictionary
 from microtome.dictionary.geometry import layer_by_layer, transcoder
 from microtome.dictionary.kept import kept_names, place
 from microtome.dictionary.saving import save

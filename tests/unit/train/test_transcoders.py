@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from layers_killed import SETTINGS, texts
-from microtome.dictionary.exchange import load_dictionary
 
 from microtome.activations.config import StreamConfig
 from microtome.activations.stream import Stream
 from microtome.core.errors import SiteNotFound, UnknownName, WrongUse
+from microtome.dictionary.exchange import load_dictionary
 from microtome.dictionary.saving import load
 from microtome.metrics.explained_variance import ExplainedVariance
 from microtome.model.model import Model
