@@ -18,7 +18,20 @@ NAMES = sorted(command.name or command.callback.__name__ for command in main.reg
 
 
 def test_the_commands_are_those_of_the_public_face():
-    assert NAMES == ["get", "harvest", "inspect", "list", "predict", "prove", "trace", "train"]
+    assert NAMES == [
+        "compare",
+        "get",
+        "harvest",
+        "inspect",
+        "list",
+        "measure",
+        "plan",
+        "predict",
+        "prove",
+        "trace",
+        "train",
+        "train_transcoders",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
