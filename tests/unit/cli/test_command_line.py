@@ -30,7 +30,7 @@ def test_the_commands_are_those_of_the_public_face():
         "prove",
         "trace",
         "train",
-        "train_transcoders",
+        "train-transcoders",
     ]
 
 
