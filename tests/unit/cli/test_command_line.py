@@ -29,8 +29,6 @@ def test_the_commands_are_those_of_the_public_face():
         "predict",
         "prove",
         "trace",
-        "train",
-        "train-transcoders",
     ]
 
 
