@@ -16,6 +16,7 @@ from microtome.model.sources.named import NAMED
 
 TOKENS = 3000
 K = 16
+NAMES = {" Tom", " Max", " Sam", " Ben", " Tim", " Jack", " Anna", " Emma", " Amy", " Lucy", " Lily", " Dan", " Bob"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_its_certificate_passes(model):
     ("prompt", "sensible"),
     [
         ("Once upon a", {" time"}),
-        ("Once upon a time, there was a little dog named", {" Tom", " Max", " Sam", " Ben", " Tim", " Jack", " Leo"}),
+        ("Once upon a time, there was a little dog named", NAMES),
         ("Tom and Sam were", {" friends"}),
         ("The sad bear was hungry. It looked for", {" food"}),
         ("Lily had a red ball. She loved it very", {" much"}),
