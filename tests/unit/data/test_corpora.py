@@ -21,7 +21,7 @@ from tiny_llama import tiny_folder
 from unchecked import unchecked
 
 HOSTILE = b"\xef\xbb\xbffirst \xff\xfe line\r\nsecond\0 line\n \n\n\n\xe2\x80\xa8 third\n\n\xed\xa0\x80 half\n"
-NAMES = ["debian-docs", "jsonl", "python-sources", "sae-probes", "table", "text"]
+NAMES = ["debian-docs", "jsonl", "python-sources", "sae-probes", "stories", "table", "text"]
 
 
 def read(*arguments, **options) -> list[str]:

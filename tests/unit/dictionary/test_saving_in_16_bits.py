@@ -54,6 +54,6 @@ def test_a_number_that_16_bits_do_not_have_is_refused(tmp_path):
         "  found: a number above 65,504, the largest that it has\n"
         "  do:    save it in bfloat16, or as it is"
     )
-    assert float(load(save(dictionary, tmp_path, dtype=torch.bfloat16)).b_dec.detach()[0, 0]) == pytest.approx(
+    assert float(load(save(dictionary, tmp_path, dtype=torch.bfloat16)).b_dec[0, 0].detach()) == pytest.approx(
         1e5, rel=0.01
     )
