@@ -5,7 +5,6 @@ the mean of ratios are one number, and a mix-up of the two would pass.
 """
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -155,16 +154,6 @@ def test_a_difference_of_nothing_is_found_as_rarely_as_it_says():
         low, high = difference_of_ratios(a, b * d, d, seed=seed).interval
         found += low > 0 or high < 0
     assert found <= most_errors(0.05, 200)
-
-
-def test_five_hundred_items_take_a_fifth_of_a_second():
-    a, d = items(500)
-    times = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        start = time.perf_counter()
-        difference_of_ratios(a, a / 2, d)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.2
 
 
 def test_half_precision_is_summed_in_double():
