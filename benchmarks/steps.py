@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,26 +19,30 @@ SITE = "resid.0"
 
 
 class Rows:
-    """Batches of an array, in order."""
+    """Batches of an array, in order, from the first again when all were given."""
 
     def __init__(self, data: torch.Tensor, sample: int):
         self.widths = {SITE: data.shape[1]}
         self.mean_squared_norms = {SITE: float(data[:sample].square().sum(1).mean())}
         self.card: dict[str, Any] = {}
+        self._data, self._step = data, 0
 
-    def batch(self, size: int, sites: Any) -> dict[str, torch.Tensor]:
-        """Nobody asks: batches are handed to the trainee."""
-        raise NotImplementedError
+    def batch(self, size: int, sites: Sequence[str]) -> dict[str, torch.Tensor]:
+        """The next rows."""
+        start = self._step % (len(self._data) // size) * size
+        self._step += 1
+        return {site: self._data[start : start + size].clone() for site in sites}
 
     def state(self) -> dict[str, Any]:
-        """There is none."""
-        return {}
+        """How many batches were given."""
+        return {"step": self._step}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
+        """Goes on after so many."""
+        self._step = state["step"]
 
 
-def trainee(setup: dict[str, Any], data: torch.Tensor) -> Trainee:
+def trainee(setup: dict[str, Any], rows: Rows) -> Trainee:
     """As `microtome.train` makes it, with the schedule that both sides share: a constant learning rate."""
     settings = {"topk": {"k": setup["k"]}, "batchtopk": {"k": setup["k"]}, "jumprelu": {"l0": setup["l0"]}}
     one = job(
@@ -45,8 +50,9 @@ def trainee(setup: dict[str, Any], data: torch.Tensor) -> Trainee:
         ramp="0%", dead_after="100%", **settings[setup["architecture"]],
     )  # fmt: skip
     config = RunConfig(tokens=setup["batch"] * setup["total"], batch=setup["batch"])
-    made = Trainee(one, Schedule(one.training, config), Rows(data, 65_536), torch.device("cpu"))
-    made.begin({SITE: data[: setup["batch"]]})
+    made = Trainee(one, Schedule(one.training, config), rows, torch.device("cpu"))
+    made.begin(rows.batch(setup["batch"], [SITE]))
+    rows.restore({"step": 0})
     return made
 
 
@@ -56,16 +62,16 @@ def main() -> None:
     torch.set_num_threads(setup["threads"])
     data = torch.from_numpy(np.load(setup["data"], mmap_mode="r+"))
     batch, held_out = setup["batch"], data[-setup["held_out"] :].clone()
-    training = (len(data) - setup["held_out"]) // batch
-    one, step = trainee(setup, data), 0
+    rows = Rows(data[: -setup["held_out"]], 65_536)
+    one, step = trainee(setup, rows), 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for line in sys.stdin:
         asked, answer = json.loads(line), {}
         taken = []
         for _ in range(asked.get("steps", 0)):
-            x = data[(step % training) * batch :][:batch].clone()
+            x = rows.batch(batch, [SITE])
             start = time.perf_counter()
-            one.learn({SITE: x}, step * batch)
+            one.learn(x, step * batch)
             taken.append(time.perf_counter() - start)
             step += 1
         if asked.get("evaluate"):

@@ -42,7 +42,7 @@ def together(dictionaries: Sequence[Dictionary], card: RunCard | None = None) ->
     blocks = tuple(Block((i,), (i,), one.n_units) for i, one in enumerate(dictionaries))
     geometry = Geometry(tuple(reads), tuple(writes), first.geometry.d_in, first.geometry.d_out, blocks)
     made = Dictionary(geometry, first.architecture, first.conventions, card)
-    made.load_state_dict(_state(dictionaries))
+    made.to(first.b_dec).load_state_dict(_state(dictionaries))
     return made
 
 

@@ -1,6 +1,4 @@
-"""A dictionary as a basis: what its units read and wrote on a prompt adds up, and so do several that are joined."""
-
-from dataclasses import replace
+"""A dictionary as a basis: what its units read and wrote on a prompt adds up, also where several are one."""
 
 import pytest
 import torch
@@ -10,8 +8,8 @@ from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.geometry import cross_layer, sae, transcoder
-from microtome.dictionary.joining import joined
 from microtome.dictionary.starting import untrained
+from microtome.dictionary.together import together
 
 D, E, UNITS, P = 8, 9, 32, 10
 
@@ -55,52 +53,12 @@ def test_what_units_read_and_wrote_adds_up(name, normalised, skip):
 
 def test_each_layer_has_its_own_block():
     layers = [made(layer, seed=layer) for layer in range(3)]
-    together = joined(layers)
+    whole = together(layers)
     x, y = inputs(D), inputs(E, seed=6)
     for layer, one in enumerate(layers):
-        own, found = one.at(layer, x, y), together.at(layer, x, y)
+        own, found = one.at(layer, x, y), whole.at(layer, x, y)
         for name, tensor in vars(own).items():
             assert tensor is None or torch.equal(vars(found)[name], tensor), name
-
-
-def test_joined_dictionaries_do_what_each_did():
-    layers = [made(layer, seed=layer) for layer in range(3)]
-    together = joined(layers)
-    x = torch.stack([inputs(D, seed=layer) for layer in range(3)], 1)
-    expected = torch.stack([one.reconstruct(x[:, i]) for i, one in enumerate(layers)], 1)
-    torch.testing.assert_close(together.reconstruct(x), expected)
-    assert together.geometry.starts == (0, 32, 64, 96)
-    assert (together.reads[2], together.writes[2]) == ("mlp.in.2", "mlp.out.2")
-    assert len(together.card.config["joined"]) == 3
-
-
-APART = {
-    "nothing": ([], "none"),
-    "one site twice": ([made(), made(seed=1)], "two of mlp.in.0"),
-    "skips": ([made(skip=True), made(1, skip=True)], "skips beside their units"),
-}
-
-
-@pytest.mark.parametrize("case", APART)
-def test_what_cannot_be_joined_is_said(case):
-    parts, found = APART[case]
-    with pytest.raises(WrongUse) as error:
-        joined(parts)
-    assert error.value.found == found
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        made(1, TopK(5)),
-        made(1, normalised="layer"),
-        made(geometry=replace(transcoder("mlp.in.1", "mlp.out.1", D, E, UNITS), d_out=E + 1)),
-    ],
-    ids=["sparsity", "conventions", "width"],
-)
-def test_dictionaries_of_other_settings_are_not_joined(other):
-    with pytest.raises(WrongUse, match="the same settings and widths"):
-        joined([made(), other])
 
 
 NO_BASIS = {
