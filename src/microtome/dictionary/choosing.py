@@ -6,18 +6,25 @@ all units would make.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from microtome.dictionary.codes import Picks
+from microtome.dictionary.kernels.plain import with_spare
 from microtome.dictionary.share import Share
 from microtome.dictionary.sparse import dots, kernels_for
 
 # bf16 keeps 8 bits, so each factor of a product is off by up to 2⁻⁹ of itself. Errors of d products add up like a
 # random walk, to about 2⁻⁹ ‖x‖ ‖w‖ / √d; a place is looked at where it is within so many of these of the bound.
 BF16, DEVIATIONS = 2.0**-9, 6.0
+# Numbers of the product that are held at a time: on a CPU they stay in its cache, and the same memory serves all parts.
+# Asked of the system anew for every batch, its pages alone would take longer than the product.
+ON_CPU, ON_GPU = 1 << 22, 1 << 28
+# One row in so many tells how high the strongest of a whole batch begin.
+SAMPLED = 16
 
 
 def top_of_each(
@@ -34,7 +41,10 @@ def top_of_each(
     Where these units are a share of a block, those of them that are among the k of the whole block.
     """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    picks = kernels_for(x).top_of_each(_product(x, weights), x, weights, bias, scale, min(k, len(bias)))
+    kernels, most = kernels_for(x), min(k, len(bias))
+    picks = Picks.stacked(
+        [kernels.top_of_each(product, rows, weights, bias, scale, most) for rows, product in _products(x, weights)]
+    )
     if share is None or share.alone:
         return picks
     table = scale.new_full((len(x), k), -torch.inf)
@@ -57,11 +67,28 @@ def top_of_all(
     Where these units are a share of a block, those of them that are among the n of the whole block and batch.
     """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    picks = kernels_for(x).top_of_all(_product(x, weights), x, weights, bias, scale, min(n, len(x) * len(bias)))
+    picks = _top_of_all(x, weights, bias, scale, min(n, len(x) * len(bias)))
     if share is None or share.alone:
         return picks
     places = picks.rows * share.of + share.first + picks.ids
     return picks.where(share.across.largest_of_all(_scores(picks, bias, scale), places, n))
+
+
+def _top_of_all(x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, n: int) -> Picks:
+    wanted = with_spare(n, len(x) * len(bias))
+    sample = torch.cat([product for _, product in _products(x[::SAMPLED], weights)])
+    scores = ((sample.to(x.dtype) + bias) * scale).flatten()
+    bound = kernels_for(x).bound(scores, min(wanted // SAMPLED + 1, len(scores)))
+    screened = _screened(x, weights, bias, scale, x.new_full((len(x),), bound))
+    while len(screened) < wanted and bound > 0:  # the sample was richer than the rest
+        bound = bound * 0.8 if bound > 1e-30 else 0.0
+        screened = _screened(x, weights, bias, scale, x.new_full((len(x),), bound))
+    exact = dots(x, weights, screened)
+    picks = Picks(screened.ids, screened.offsets, screened.n_units, exact)
+    scores = _scores(picks, bias, scale)
+    chosen = torch.zeros_like(scores, dtype=torch.bool)
+    chosen[scores.topk(min(n, len(scores)), sorted=False).indices] = True
+    return picks.where(chosen & (scores > 0))
 
 
 def _scores(picks: Picks, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"]) -> Float[Tensor, "n"]:
@@ -79,13 +106,12 @@ def above(
     """Every place where (x − shift) · weights + bias is above the unit's bound."""
     x = _centred(x, shift)
     bound = torch.as_tensor(bound, dtype=bias.dtype, device=bias.device).expand_as(bias)
-    product = _product(x, weights)
     slack = torch.zeros_like(x[:, 0])
-    if product.dtype == torch.bfloat16:
+    if _screened_in(x) == torch.bfloat16:
         longest = torch.linalg.vector_norm(weights, dim=1).max()
         slack = DEVIATIONS * BF16 * torch.linalg.vector_norm(x, dim=1) * longest / math.sqrt(x.shape[1])
         slack += BF16 * (bound - bias).abs().max()  # the product itself is rounded too
-    screened = kernels_for(x).screen(product, bias - bound, torch.ones_like(bias), -slack)
+    screened = _screened(x, weights, bias - bound, torch.ones_like(bias), -slack)
     exact = dots(x, weights, screened)
     picks = Picks(screened.ids, screened.offsets, screened.n_units, exact)
     return picks.where(exact + bias[screened.ids] > bound[screened.ids])
@@ -95,10 +121,27 @@ def _centred(x: Tensor, shift: Tensor | None) -> Tensor:
     return x if shift is None else x - shift
 
 
-def _product(x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"]) -> Tensor:
-    if x.dtype == torch.float32 and bf16_is_quick(x.device):
-        return x.bfloat16() @ weights.bfloat16().T
-    return x @ weights.T
+def _screened(x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, bounds: Float[Tensor, "t"]) -> Picks:
+    """Every place whose score, as the product at hand has it, is above its row's bound."""
+    screen, start, parts = kernels_for(x).screen, 0, []
+    for rows, product in _products(x, weights):
+        parts.append(screen(product, bias, scale, bounds[start : start + len(rows)]))
+        start += len(rows)
+    return Picks.stacked(parts)
+
+
+def _products(x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some of the rows, and their product with the weights to the precision at hand; it lasts until the next."""
+    kind = _screened_in(x)
+    narrow, across = x.detach().to(kind), weights.detach().to(kind).T
+    size = max(1, (ON_CPU if x.device.type == "cpu" else ON_GPU) // len(weights))
+    kept = narrow.new_empty(min(size, len(x)), len(weights))
+    for rows, few in zip(x.split(size), narrow.split(size), strict=True):
+        yield rows, torch.mm(few, across, out=kept[: len(rows)])
+
+
+def _screened_in(x: Tensor) -> torch.dtype:
+    return torch.bfloat16 if x.dtype == torch.float32 and bf16_is_quick(x.device) else x.dtype
 
 
 def bf16_is_quick(device: torch.device) -> bool:

@@ -1,5 +1,6 @@
 """Codes: which units are active on each token, and how much. Compressed rows, never a dense array unless asked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -50,6 +51,18 @@ class Picks:
         before = torch.cat([chosen.new_zeros(1, dtype=torch.int64), chosen.cumsum(0)])
         dots = None if self.dots is None else self.dots[chosen]
         return Picks(self.ids[chosen], before[self.offsets], self.n_units, dots)
+
+    @staticmethod
+    def stacked(parts: "Sequence[Picks]") -> "Picks":
+        """The rows of several, one after another; they have `dots` all or none."""
+        if len(parts) == 1:
+            return parts[0]
+        ids, ends = torch.cat([one.ids for one in parts]), [len(one) for one in parts]
+        starts = [sum(ends[:i]) for i in range(len(parts))]
+        offsets = [one.offsets[:-1] + start for one, start in zip(parts, starts, strict=True)]
+        known = [one.dots for one in parts if one.dots is not None]
+        end = ids.new_tensor([len(ids)])
+        return Picks(ids, torch.cat([*offsets, end]), parts[0].n_units, torch.cat(known) if known else None)
 
     @staticmethod
     def of(places: Bool[Tensor, "t u"], dots: Float[Tensor, "t u"] | None = None) -> "Picks":

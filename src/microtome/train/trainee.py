@@ -15,6 +15,7 @@ from microtome.dictionary.folding import for_raw_inputs
 from microtome.dictionary.starting import untrained
 from microtome.train.centre import middle
 from microtome.train.job import Job
+from microtome.train.memory import kept_for_the_next_step
 from microtome.train.schedule import Schedule
 from microtome.train.tally import Reading, Tally, fired
 from microtome.train.unit_length import freed_along, made_unit
@@ -40,6 +41,7 @@ class Trainee:
     """
 
     def __init__(self, job: Job, schedule: Schedule, source: BatchSource, device: torch.device):
+        kept_for_the_next_step()
         self.job, self.schedule, training = job, schedule, job.training
         length = 1.0 if training.decoder == "unit" else training.length
         geometry = job.geometry(source.widths)

@@ -83,8 +83,9 @@ def test_of_equal_units_as_many_as_were_asked_for(kernels, case):
 
 @pytest.mark.parametrize("kernels", [plain, compiled])
 @pytest.mark.parametrize("n", [1, 50, 3000, T * U])
-def test_the_strongest_of_the_whole_batch(kernels, case, n):
-    found = kernels.top_of_all(case["x"] @ case["weights"].T, **case, n=n)
+def test_the_strongest_of_the_whole_batch(kernels, case, n, monkeypatch):
+    monkeypatch.setattr(choosing, "kernels_for", lambda x: kernels)
+    found = choosing.top_of_all(**case, shift=None, n=n)
     table = scores(case)
     least = table.flatten().topk(n).values[-1].clamp(min=0)
     assert as_sets(found) == as_sets(Picks.of((table >= least) & (table > 0)))
@@ -93,11 +94,23 @@ def test_the_strongest_of_the_whole_batch(kernels, case, n):
 def test_a_batch_whose_sample_is_richer_than_the_rest_is_still_served(case):
     """Every sixteenth row, from which the bound is guessed, is a hundred times as large."""
     x = case["x"].clone()
-    x[:: compiled.SAMPLED] *= 100
+    x[:: choosing.SAMPLED] *= 100
     rich = {**case, "x": x}
-    found = compiled.top_of_all(x @ case["weights"].T, **rich, n=3000)
+    found = choosing.top_of_all(**rich, shift=None, n=3000)
     table = scores(rich)
     assert as_sets(found) == as_sets(Picks.of(table >= table.flatten().topk(3000).values[-1]))
+
+
+def test_rows_chosen_in_parts_are_those_chosen_together(case, monkeypatch):
+    def chosen() -> list[Picks]:
+        bounded = {name: tensor for name, tensor in case.items() if name != "scale"}
+        return [choosing.top_of_each(**case, shift=None, k=7), choosing.above(**bounded, shift=None, bound=0.5)]
+
+    together = chosen()
+    monkeypatch.setattr(choosing, "ON_CPU", 10 * U)
+    for one, other in zip(together, chosen(), strict=True):
+        assert as_sets(one) == as_sets(other)
+        torch.testing.assert_close(one.dots, other.dots, **CLOSE)
 
 
 @pytest.mark.parametrize("kernels", [plain, compiled])
@@ -110,7 +123,7 @@ def test_what_is_above_its_rows_bound(kernels, case, dtype):
 
 
 @pytest.mark.parametrize("kernels", [plain, compiled])
-def test_nothing_chosen_is_no_trouble(kernels, case):
+def test_nothing_chosen_is_no_trouble(kernels, case, monkeypatch):
     none = Picks.of(torch.zeros(T, U, dtype=torch.bool))
     empty = torch.zeros(0)
     assert kernels.dots(case["x"], case["weights"], none).shape == (0,)
@@ -119,7 +132,8 @@ def test_nothing_chosen_is_no_trouble(kernels, case):
     silent = {**case, "bias": torch.full((U,), -1e9)}
     product = case["x"] @ case["weights"].T
     assert len(kernels.top_of_each(product, **silent, k=5)) == 0
-    assert len(kernels.top_of_all(product, **silent, n=50)) == 0
+    monkeypatch.setattr(choosing, "kernels_for", lambda x: kernels)
+    assert len(choosing.top_of_all(**silent, shift=None, n=50)) == 0
 
 
 @pytest.fixture(scope="module")

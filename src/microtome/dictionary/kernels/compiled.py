@@ -20,8 +20,6 @@ from microtome.dictionary.kernels.plain import with_spare
 FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
 # Rows that a thread takes together: they share its room, and each begins where the one before ended.
 HEIGHT = 64
-# One row in so many tells how high the strongest of a whole batch begin.
-SAMPLED = 16
 
 
 def _most_threads() -> int:
@@ -88,27 +86,9 @@ def top_of_each(
     return Picks(ids[kept], offsets, u, exact[kept])
 
 
-def top_of_all(
-    product: Tensor,
-    x: Float[Tensor, "t d"],
-    weights: Float[Tensor, "u d"],
-    bias: Float[Tensor, "u"],
-    scale: Float[Tensor, "u"],
-    n: int,
-) -> Picks:
-    """The n places of the whole array with the largest (x · weights + bias) · scale, of those above zero."""
-    wanted = with_spare(n, product.numel())
-    sample = ((product[::SAMPLED].to(x.dtype) + bias) * scale).view(-1)
-    bound = _run(_bound, sample, min(wanted // SAMPLED + 1, len(sample)), 1.0, 2.0)[0]
-    screened = screen(product, bias, scale, x.new_full((len(x),), bound))
-    while len(screened) < wanted and bound > 0:  # the sample was richer than the rest
-        bound = bound * 0.8 if bound > 1e-30 else 0.0
-        screened = screen(product, bias, scale, x.new_full((len(x),), bound))
-    exact = dots(x, weights, screened)
-    scores = (exact + bias[screened.ids]) * scale[screened.ids]
-    chosen = torch.zeros(len(scores), dtype=torch.bool)
-    chosen[scores.topk(min(n, len(scores)), sorted=False).indices] = True
-    return Picks(screened.ids, screened.offsets, screened.n_units, exact).where(chosen & (scores > 0))
+def bound(scores: Float[Tensor, "n"], wanted: int) -> float:
+    """What at least `wanted` of the scores reach, and not many more."""
+    return _run(_bound, scores, wanted, 1.0, 2.0)[0]
 
 
 def screen(product: Tensor, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"], bounds: Float[Tensor, "t"]) -> Picks:
@@ -146,23 +126,49 @@ def _dot(a, b):
     return total
 
 
+@_within
+@no_type_check
+def _dots_of(a, weights, ids, found):
+    """a · weights[id] for each id: four at a time, so that their rows are waited for together and `a` is read once."""
+    n, i = len(ids), 0
+    while i + 4 <= n:
+        p, q, r, s = weights[ids[i]], weights[ids[i + 1]], weights[ids[i + 2]], weights[ids[i + 3]]
+        by_p, by_q, by_r, by_s = a[0] * p[0], a[0] * q[0], a[0] * r[0], a[0] * s[0]
+        for j in range(1, len(a)):
+            by_p += a[j] * p[j]
+            by_q += a[j] * q[j]
+            by_r += a[j] * r[j]
+            by_s += a[j] * s[j]
+        found[i], found[i + 1], found[i + 2], found[i + 3] = by_p, by_q, by_r, by_s
+        i += 4
+    for rest in range(i, n):
+        found[rest] = _dot(a, weights[ids[rest]])
+
+
 @_compiled
 @no_type_check
 def _dots(x, weights, ids, offsets, found):
     for row in prange(len(offsets) - 1):
-        for place in range(offsets[row], offsets[row + 1]):
-            found[place] = _dot(x[row], weights[ids[place]])
+        start, end = offsets[row], offsets[row + 1]
+        _dots_of(x[row], weights, ids[start:end], found[start:end])
 
 
 @_compiled
 @no_type_check
 def _mixed(values, what, ids, offsets, found):
     for row in prange(len(offsets) - 1):
-        found[row] = 0
-        for place in range(offsets[row], offsets[row + 1]):
-            w, v = what[ids[place]], values[place]
-            for i in range(found.shape[1]):
-                found[row, i] += v * w[i]
+        out, place, end = found[row], offsets[row], offsets[row + 1]
+        out[:] = 0
+        while place + 4 <= end:  # as in `_dots_of`
+            p, q, r, s = what[ids[place]], what[ids[place + 1]], what[ids[place + 2]], what[ids[place + 3]]
+            of_p, of_q, of_r, of_s = values[place], values[place + 1], values[place + 2], values[place + 3]
+            for i in range(len(out)):
+                out[i] += of_p * p[i] + of_q * q[i] + of_r * r[i] + of_s * s[i]
+            place += 4
+        for rest in range(place, end):
+            w, v = what[ids[rest]], values[rest]
+            for i in range(len(out)):
+                out[i] += v * w[i]
 
 
 @_within
@@ -288,8 +294,8 @@ def _top_of_each(product, given, k, wanted, into):
                 bound, rate = _bound(scores, wanted, guess, rate)
                 guess = bound if np.isfinite(bound) else guess
             n = _collect(scores, bound, mask, found)
+            _dots_of(x[row], weights, found[:n], own)
             for place in range(n):
-                own[place] = _dot(x[row], weights[found[place]])
                 scores[place] = (own[place] + bias[found[place]]) * scale[found[place]]
             kept = 0
             for place in range(n):

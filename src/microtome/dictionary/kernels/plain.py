@@ -67,22 +67,9 @@ def top_of_each(
     return exact.where(chosen.flatten() & (scores > 0))
 
 
-def top_of_all(
-    product: Tensor,
-    x: Float[Tensor, "t d"],
-    weights: Float[Tensor, "u d"],
-    bias: Float[Tensor, "u"],
-    scale: Float[Tensor, "u"],
-    n: int,
-) -> Picks:
-    """The n places of the whole array with the largest (x · weights + bias) · scale, of those above zero."""
-    candidates = (product.to(x.dtype) + bias) * scale
-    chosen = torch.zeros_like(candidates, dtype=torch.bool)
-    chosen.view(-1)[candidates.flatten().topk(with_spare(n, candidates.numel())).indices] = True
-    exact, scores = _rescored(x, weights, bias, scale, Picks.of(chosen))
-    best = torch.zeros_like(scores, dtype=torch.bool)
-    best[scores.topk(n).indices] = True
-    return exact.where(best & (scores > 0))
+def bound(scores: Float[Tensor, "n"], wanted: int) -> float:
+    """What at least `wanted` of the scores reach, and hardly more."""
+    return float(scores.topk(wanted, sorted=False).values.min())
 
 
 def screen(product: Tensor, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"], bounds: Float[Tensor, "t"]) -> Picks:

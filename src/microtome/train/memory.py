@@ -1,0 +1,19 @@
+"""Memory that one step frees stays with the process for the next.
+
+By default the C library hands large pieces back to the system at once, which clears each of their pages when they are
+asked for again: a fifth of the time of a step.
+"""
+
+import ctypes
+import platform
+
+TRIM, MMAP = -1, -3  # numbers of glibc's malloc.h
+KEPT, LARGEST = 1 << 30, 1 << 25  # bytes that may lie free; what is larger than the second comes from the system anyway
+
+
+def kept_for_the_next_step() -> None:
+    """Tells glibc's allocator; elsewhere memory is managed otherwise, and nothing is done."""
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(TRIM, KEPT)
+        library.mallopt(MMAP, LARGEST)
