@@ -5,6 +5,7 @@ asked for again: a fifth of the time of a step.
 """
 
 import ctypes
+import os
 import platform
 
 TRIM, MMAP = -1, -3  # numbers of glibc's malloc.h
@@ -12,8 +13,9 @@ KEPT, LARGEST = 1 << 30, 1 << 25  # bytes that may lie free; what is larger than
 
 
 def kept_for_the_next_step() -> None:
-    """Tells glibc's allocator; elsewhere memory is managed otherwise, and nothing is done."""
-    if platform.libc_ver()[0] == "glibc":
+    """Tells glibc's allocator, unless the user did (`MALLOC_…`); elsewhere memory is managed otherwise."""
+    told = any(name.startswith("MALLOC_") for name in os.environ)
+    if platform.libc_ver()[0] == "glibc" and not told:
         library = ctypes.CDLL(None)
         library.mallopt(TRIM, KEPT)
         library.mallopt(MMAP, LARGEST)

@@ -14,6 +14,7 @@ from microtome.activations.shards import TOLD_BYTES
 from microtome.core.config import Config
 from microtome.core.cost import Cost
 from microtome.core.errors import WrongUse
+from microtome.dictionary.choosing import ON_CPU, ON_GPU
 from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
 from microtome.train.hardware import Hardware, hardware
 
@@ -227,8 +228,9 @@ def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
 
 
 def screening_bytes(t: int, u: int, d: int, compiled: bool) -> float:
-    """Of read vectors and inputs in bf16 and their product; uncompiled, of its scores in float32, twice, as well."""
-    return float(HALF * (u * d + t * d + t * u) + (0 if compiled else 2 * FLOAT * t * u))
+    """Of read vectors and inputs in bf16 and a part of their product; uncompiled, of its scores in float32 too, twice."""
+    part = min(t, max(1, (ON_CPU if compiled else ON_GPU) // u)) * u
+    return float(HALF * (u * d + t * d + part) + (0 if compiled else 2 * FLOAT * part))
 
 
 def disk_of(config: PlanConfig) -> dict[str, float]:
