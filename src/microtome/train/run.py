@@ -20,6 +20,7 @@ from microtome.train.doctor.doctor import Doctor, Report
 from microtome.train.doctor.patient import Patient
 from microtome.train.job import Job
 from microtome.train.log import Sink, opened, strict
+from microtome.train.memory import given_back
 from microtome.train.resampling import BATCHES, resample
 from microtome.train.schedule import Schedule, crossed
 from microtome.train.stopping import asked_to_stop
@@ -159,6 +160,7 @@ class Run:
         shown.say(f"{_said(new)}, {speed:,.0f} tokens/s")
         for i in range(len(self.jobs)):
             self._look("reading", i, rows, sinks)
+        given_back()
 
     def _look(self, when: str, i: int, rows: Rows, sinks: Sequence[Sink]) -> None:
         patient = Patient(self.trainees[i], rows, tuple(self.readings[i]), self.at, self._fresh)
