@@ -10,6 +10,7 @@ from torch import Tensor
 
 from microtome.core.config import Config
 from microtome.dictionary.architecture import Outcome
+from microtome.train.team import ALONE, Team
 
 DENSE = 0.1
 MEASURED = ("variance_explained", "l0", "dense", "crowded", "densest", "scale", "norm", "worst", "gradient")
@@ -68,13 +69,13 @@ class Tally:
     """Sums over steps. Kept on the device, and read there once a reading.
 
     Attributes:
-        n_units: of the dictionary.
+        team: the processes whose parts of each batch are added up.
         sums: float64 sums over tokens, by name; `fired` counts the tokens of each unit.
         steps: of each step the squared error and the length of the gradient.
         skipped, bad_inputs: see `Reading`.
     """
 
-    n_units: int
+    team: Team = ALONE
     sums: dict[str, Tensor] = field(default_factory=dict)
     steps: list[Float[Tensor, "2"]] = field(default_factory=list)
     skipped: int = 0
@@ -89,19 +90,22 @@ class Tally:
         self, x: Float[Tensor, "t r d"], y: Float[Tensor, "t w e"], outcome: Outcome, counts: Float[Tensor, "u"],
         gradient: Float[Tensor, ""],
     ) -> None:  # fmt: skip
-        """A step; `counts` are of `fired`."""
+        """A step; `counts` are of `fired`, over all parts of the batch."""
         y_hat = outcome.y_hat.detach()
         parts = zip(y.split(AT_ONCE), y_hat.split(AT_ONCE), strict=True)
         squares = torch.stack([torch.stack([_square(a), _square(b), _square(a - b)]) for a, b in parts]).sum(0)
-        self._add("squares", squares)  # of y, ŷ and y − ŷ
-        self._add("input", squares[0] if x is y else _square(x))
-        self._add("tokens", torch.tensor(float(len(y)), device=y.device))
-        self._add("y", y.sum(0))
-        self._add("y_hat", y_hat.sum(0))
+        sums = self.team.summed({
+            "squares": squares,  # of y, ŷ and y − ŷ
+            "input": squares[0] if x is y else _square(x),
+            "tokens": torch.tensor(float(len(y)), device=y.device),
+            "y": y.sum(0),
+            "y_hat": y_hat.sum(0),
+            **{f"term {name}": term.detach() * len(y) for name, term in outcome.terms.items()},
+        })  # fmt: skip
+        for name, value in sums.items():
+            self._add(name, value)
         self._add("fired", counts)
-        for name, term in outcome.terms.items():
-            self._add(f"term {name}", term.detach() * len(y))
-        self.steps.append(torch.stack([squares[2] / len(y), gradient]))
+        self.steps.append(torch.stack([sums["squares"][2] / sums["tokens"], gradient]))
 
     def read(self, *, tokens: int, dead: float, rate: float, width: int) -> Reading:
         """The figures; not-a-number where every step was skipped."""
@@ -118,7 +122,7 @@ class Tally:
         spread = of_y - of_mean
         overlap = (of_y + of_y_hat - of_error) / 2 - across
         said = of_y_hat - 2 * across + of_mean
-        often = s["fired"] / n
+        often = self.team.all_units(s["fired"]) / n
         errors, gradients = torch.stack(self.steps).double().T.tolist()
         return Reading(
             tokens=tokens,

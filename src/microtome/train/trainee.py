@@ -12,11 +12,13 @@ from microtome.core.batches import BatchSource
 from microtome.dictionary.architecture import Moment, Outcome
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.folding import for_raw_inputs
+from microtome.dictionary.share import Share
 from microtome.dictionary.starting import untrained
 from microtome.train.centre import middle
 from microtome.train.job import Job
 from microtome.train.schedule import Schedule
 from microtome.train.tally import Reading, Tally, fired
+from microtome.train.team import ALONE, Team
 from microtome.train.unit_length import freed_along, made_unit
 
 Rows = Mapping[str, Float[Tensor, "t d"]]
@@ -37,13 +39,19 @@ class Trainee:
         slowed: what the learning rate is multiplied by beside its schedule; the doctor lowers it.
         tally: of the steps since the last reading.
         random: of everything drawn on the way.
+        team: the processes that hold the other units, and learn from the other parts of a batch.
+        n_units: in all processes.
     """
 
-    def __init__(self, job: Job, schedule: Schedule, source: BatchSource, device: torch.device):
-        self.job, self.schedule, training = job, schedule, job.training
+    def __init__(
+        self, job: Job, schedule: Schedule, source: BatchSource, device: torch.device, team: Team = ALONE
+    ):  # fmt: skip
+        self.job, self.schedule, self.team, training = job, schedule, team, job.training
         length = 1.0 if training.decoder == "unit" else training.length
         geometry = job.geometry(source.widths)
-        made = untrained(geometry, job.architecture, job.conventions, seed=job.seed, length=length)
+        made = untrained(
+            geometry, job.architecture, job.conventions, seed=job.seed, length=length, shares=team.shares(geometry)
+        )
         self.dictionary: Dictionary = made.to(device)
         norms = source.mean_squared_norms
         self.scales = {site: math.sqrt(source.widths[site] / max(norms[site], 1e-30)) for site in job.sites}
@@ -51,9 +59,10 @@ class Trainee:
         largest = max(block.units for block in geometry.blocks)
         self.rate = training.lr or LEARNING_RATE * math.sqrt(AT_UNITS / largest)
         self.optimiser = torch.optim.Adam(self.parameters.values(), lr=self.rate, betas=training.betas, fused=True)
-        self.since = torch.zeros(geometry.n_units, dtype=torch.int64, device=device)
+        self.n_units = geometry.n_units
+        self.since = torch.zeros(made.n_units, dtype=torch.int64, device=device)
         self.slowed = 1.0
-        self.tally = Tally(geometry.n_units)
+        self.tally = Tally(team)
         self.random = torch.Generator().manual_seed(job.seed)
 
     def rows(self, rows: Rows) -> tuple[Float[Tensor, "t r d"], Float[Tensor, "t w e"]]:
@@ -68,20 +77,23 @@ class Trainee:
 
     def learn(self, rows: Rows, at: int) -> None:
         """One step, `at` tokens having been learned. What is not finite is not learned from, and leaves no trace."""
-        x, y = self.rows(rows)
+        own = self.team.part(len(rows[self.job.reads[0]]))
+        x, y = self.rows({site: rows[site][own] for site in self.job.sites})
         outcome = self.dictionary.architecture.outcome(
             self.dictionary, x, y, Moment(self.schedule.ramp(at), self.dead_blocks)
         )
         outcome.loss.backward()
+        self.team.average(self.dictionary)
         if self.job.training.decoder == "unit":
             freed_along(self.dictionary)
         limit = math.inf if self.job.training.clip is None else self.job.training.clip
-        gradient = torch.nn.utils.clip_grad_norm_(self.parameters.values(), limit)
-        if bool(torch.isfinite(gradient + outcome.loss.detach())):
+        gradient = self.team.clipped(self.dictionary, limit)
+        loss = self.team.summed({"loss": outcome.loss.detach()})["loss"]
+        if bool(torch.isfinite(gradient + loss)):
             self._step(at)
             self._look(x, y, outcome, gradient)
         else:
-            self.tally.skip(x)
+            self.tally.skip(self.rows(rows)[0])
         self.optimiser.zero_grad(set_to_none=True)
 
     @property
@@ -98,14 +110,20 @@ class Trainee:
         """Figures of the steps since the last reading, and a new tally."""
         rate = float(self.optimiser.param_groups[0]["lr"])
         width = len(self.job.reads) * self.dictionary.geometry.d_in
-        found = self.tally.read(tokens=tokens, dead=float(self.dead.double().mean()), rate=rate, width=width)
-        self.tally = Tally(len(self.since))
-        return found
+        dead = float(self.team.all_units(self.dead.double()).mean())
+        found = self.tally.read(tokens=tokens, dead=dead, rate=rate, width=width)
+        self.tally = Tally(self.team)
+        return Reading.from_dict(self.team.told(found.to_dict())[0])  # the doctor decides by it, everywhere alike
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Which units of each block lie here."""
+        return tuple(units.share for units in self.dictionary.units)
 
     def finished(self) -> Dictionary:
         """The dictionary for raw inputs, its write vectors of one length."""
         reads, writes = ([self.scales[site] for site in sites] for sites in (self.job.reads, self.job.writes))
-        return for_raw_inputs(self.dictionary, reads, writes)
+        return self.team.whole(for_raw_inputs(self.dictionary, reads, writes), self.shares)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
@@ -147,6 +165,6 @@ class Trainee:
     def _look(self, x: Tensor, y: Tensor, outcome: Outcome, gradient: Tensor) -> None:
         with torch.no_grad():
             self.dictionary.architecture.settle(outcome)
-            counts = fired(outcome)
-            self.since = torch.where(counts > 0, 0, self.since + len(x))
+            counts = self.team.summed({"fired": fired(outcome)})["fired"]
+            self.since = torch.where(counts > 0, 0, self.since + len(x) * self.dictionary.across.batches)
             self.tally.add(x, y, outcome, counts, gradient)
