@@ -59,6 +59,9 @@ class OneProcess:
         """See `Crew.wait`."""
 
 
+ONE_PROCESS = OneProcess()
+
+
 class Processes:
     """Those of a mesh.
 
@@ -102,7 +105,7 @@ def alone() -> bool:
 def crew() -> Iterator[Crew]:
     """All processes that were started together; inside, those that do not lead show no progress."""
     if alone():
-        yield OneProcess()
+        yield ONE_PROCESS
         return
     with joined() as mesh, heard(mesh):
         yield Processes(mesh)

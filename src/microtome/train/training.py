@@ -73,8 +73,8 @@ def train_many(
         raise WrongUse("train several dictionaries", found=f"the names {names}", do="give each job a name of its own")
     homes = [folder / one.name if folder and len(jobs) > 1 else folder for one in jobs]
     with team(config.columns, config.device) as all_of_us:
+        standing = folder is not None and resharding.stands(folder)
         if folder is not None:
-            standing = resharding.stands(folder)
             if (standing or (folder / log.FILE).exists()) and not resume:
                 raise WrongUse(
                     f"train into {folder}", found="a run that was begun there", do="give resume=True, or another folder"
@@ -85,7 +85,7 @@ def train_many(
                 return [load(home) for home in homes if home is not None]
             folder.mkdir(parents=True, exist_ok=True)
         run = Run(_batches(source, jobs), jobs, config, folder, all_of_us)
-        if folder is not None and standing:
+        if standing:
             run.resume()
         made = run.go()
         if all_of_us.leads:

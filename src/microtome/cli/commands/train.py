@@ -24,6 +24,7 @@ def train(
     units: Annotated[int, typer.Option(min=1, help="How many; of a CLT, of each layer.")] = 8192,
     k: Annotated[int | None, typer.Option(min=1, help="Active units a token; see its architecture.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="To train on.")] = 2_000_000,
+    columns: Annotated[int | None, typer.Option(min=1, help="Processes that share the units; all by default.")] = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for the dictionary, its log and checkpoints.")] = Path("dictionary"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -43,7 +44,7 @@ def train(
     with heard_by(lambda words: say(words, as_json=True)):
         made = run(
             open_store(store), architecture=architecture, units=units, seed=seed, out=out, resume=resume,
-            tokens=tokens, **settings,
+            tokens=tokens, columns=columns, **settings,
         )  # fmt: skip
     assert made.card is not None
     final = made.card.config["final"]
