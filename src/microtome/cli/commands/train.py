@@ -37,14 +37,13 @@ def train(
     from microtome.train.training import train as run
 
     settings = settings_of(more or [])
-    if k is not None:
-        settings["k"] = k
+    settings |= {name: value for name, value in {"k": k, "columns": columns}.items() if value is not None}
     places = {"site": site, "reads": reads, "writes": writes}
     settings |= {name: sites[0] if len(sites) == 1 else sites for name, sites in places.items() if sites}
     with heard_by(lambda words: say(words, as_json=True)):
         made = run(
             open_store(store), architecture=architecture, units=units, seed=seed, out=out, resume=resume,
-            tokens=tokens, columns=columns, **settings,
+            tokens=tokens, **settings,
         )  # fmt: skip
     assert made.card is not None
     final = made.card.config["final"]
