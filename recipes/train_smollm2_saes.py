@@ -20,7 +20,6 @@ import torch
 import transformers
 
 import microtome as mt
-from microtome.activations.config import HarvestConfig
 from microtome.activations.store import ActivationStore
 from microtome.dictionary.baseline import beside
 from microtome.dictionary.dictionary import Dictionary
@@ -54,7 +53,8 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--texts", default="sae-probes")
     parser.add_argument("--sites", nargs="+", default=list(SITES))
-    parser.add_argument("--tokens", type=int, default=2_000_000, help="to train on; a tenth more is harvested")
+    parser.add_argument("--tokens", type=int, default=2_000_000, help="to train on")
+    parser.add_argument("--distinct", type=int, help="to harvest; by default a tenth more than are trained on")
     parser.add_argument("--units", type=int, default=8192)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--batch", type=int, default=2048)
@@ -62,9 +62,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     asked = parser.parse_args()
     model = mt.open(asked.model, dtype="bfloat16", attention="sdpa", certify=False)
-    store = mt.harvest(
-        model, asked.texts, asked.sites, tokens=asked.tokens * 11 // 10, out=asked.out / "store", config=HarvestConfig()
-    )
+    distinct = asked.distinct or asked.tokens * 11 // 10
+    store = mt.harvest(model, asked.texts, asked.sites, tokens=distinct, out=asked.out / "store")
     learned, held_out = store.split(HELD_OUT)
     learned = learned.below(HUGE)
     jobs = [one for site in asked.sites for one in jobs_at(site, asked.units, asked.k)]
@@ -158,7 +157,8 @@ PAGE = """# Dictionaries of SmolLM2
 
 ## Sparse autoencoders on the residual stream
 
-TopK, {units:,} units, k = {k}, {tokens:,} tokens of {documents:,} documents in batches of {batch:,}, all in one pass.
+TopK, {units:,} units, k = {k}, {tokens:,} token-steps over {distinct:,} tokens of {documents:,} documents, in batches
+of {batch:,}; all dictionaries in one pass.
 {huge:.1%} of the tokens have a norm over {limit:g} times the median at one of the sites: **no dictionary was trained on
 them**. Figures are of documents that were held out ({held:.0%} of all), with 95% intervals over documents; *without*
 leaves the very large tokens out, *with* counts every token, and is then a figure about the very large ones.
@@ -189,7 +189,8 @@ def write(
         date=strftime("%Y-%m-%d"), machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
         versions=f"torch {torch.__version__}, transformers {transformers.__version__}",
         units=asked.units, k=asked.k, tokens=asked.tokens // asked.batch * asked.batch, batch=asked.batch,
-        documents=len(learned.documents.unique()), huge=1 - len(store.below(HUGE)) / len(store), limit=HUGE,
+        distinct=len(learned), documents=len(learned.documents.unique()),
+        huge=1 - len(store.below(HUGE)) / len(store), limit=HUGE,
         held=HELD_OUT, table=saes_table(found), fitted=min(FITTED_ON, len(learned)),
     )  # fmt: skip
     name = f"{store.manifest.card['model']['name']}/transcoders"

@@ -14,6 +14,10 @@ from microtome.core.sites import FOREIGN
 ROOT = DOCS.parent
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)( long)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+STARTED_BY = {
+    "microtome": [str(Path(sys.executable).with_name("microtome"))],
+    "torchrun": [sys.executable, "-m", "torch.distributed.run"],
+}
 REDUCED = ["--n", "4", "--sizes", "100", "--draws", "2"]  # what comes last on a command line counts
 
 
@@ -52,8 +56,11 @@ def test_python_blocks_run_in_order_and_give_what_they_name(page, smollm2, tmp_p
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=label)
 def test_commands_run(page, smollm2, tmp_path):
     for block, long in blocks(page, "console"):
-        for line in [line for line in block.splitlines() if line.startswith("$ microtome ")]:
-            command = [str(Path(sys.executable).with_name("microtome")), *shlex.split(line)[2:]]
+        for line in [
+            line for line in block.splitlines() if line.startswith(tuple(f"$ {name} " for name in STARTED_BY))
+        ]:
+            _, name, *words = shlex.split(line)
+            command = [*STARTED_BY[name], *words]
             reduced = REDUCED if long else []
             done = subprocess.run([*command, *reduced], cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{line}\n{done.stderr}"

@@ -1,16 +1,18 @@
 """Harvesting: a model's activations over many texts, put on the disk shard by shard."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from microtome.activations.config import HarvestConfig
 from microtome.activations.contexts import Contexts
-from microtome.activations.manifest import FORMAT, NAME, Manifest
+from microtome.activations.manifest import FORMAT, NAME, Manifest, ShardRecord
 from microtome.activations.rows import Taking, limits, widths_of
-from microtome.activations.shards import Draft, rows_of_shard
+from microtome.activations.shards import FILES, Draft, rows_of_shard
 from microtome.activations.store import ActivationStore, open_store
+from microtome.cluster.crew import Crew, crew
 from microtome.core.artefact import RunCard, writable
 from microtome.core.errors import WrongUse
 from microtome.core.progress import working
@@ -30,7 +32,8 @@ def harvest(
     """Runs a model over texts and keeps its activations at some sites in a folder, several sites from one pass.
 
     Killed at any moment, what the manifest names stays whole, and the same call goes on from there: the rows are
-    those of a harvest that was never interrupted. With more `tokens` it appends.
+    those of a harvest that was never interrupted. With more `tokens` it appends. Started by torchrun, each process runs
+    a part of the batches and writes shards of its own: the same rows, in another order.
 
     Args:
         model: with its tokenizer; without edits. Each pass ends after the last of the sites.
@@ -55,16 +58,26 @@ def harvest(
     card = RunCard("activations", FORMAT, config.seed, config.to_dict(), model.card, read.card)
     fresh = Manifest(card.to_dict(), widths, {})
     contexts = Contexts(read, model.tokenizer, config)
-    manifest = _begun(folder, fresh)
-    if manifest is None:
-        manifest = replace(fresh, limits=limits(model, contexts, list(widths)))
-        manifest.save(folder)
-    if not manifest.complete and (tokens is None or manifest.n_tokens < tokens):
-        _go_on(Taking(model, contexts, list(widths), manifest.limits, manifest.cursor), manifest, folder, tokens)
+    with crew() as everyone:
+        manifest = _begun(folder, fresh, everyone)
+        if manifest is None:
+            found = everyone.told(limits(model, contexts, list(widths)))[0]
+            manifest = _kept(replace(fresh, limits=found), folder, everyone)
+        if not manifest.complete and (tokens is None or manifest.n_tokens < tokens):
+            start = manifest.cursor
+            taking = Taking(model, contexts, list(widths), manifest.limits, start, crew=everyone)
+            _go_on(taking, manifest, folder, tokens, everyone)
+        everyone.wait()  # until the first has written what the others read
     return open_store(folder)
 
 
-def _begun(folder: Path, fresh: Manifest) -> Manifest | None:
+def _kept(manifest: Manifest, folder: Path, everyone: Crew) -> Manifest:
+    if everyone.leads:
+        manifest.save(folder)
+    return manifest
+
+
+def _begun(folder: Path, fresh: Manifest, everyone: Crew) -> Manifest | None:
     """The manifest of what stands in the folder already, if it is the same store; leftovers of a kill are removed."""
     writable(folder / NAME)
     if not (folder / NAME).exists():
@@ -79,27 +92,50 @@ def _begun(folder: Path, fresh: Manifest) -> Manifest | None:
     if found is not None:
         found.check_same(fresh, folder)
         open_store(folder)  # every shard that it names is there
-    for left in folder.glob(".*.part") if folder.exists() else ():
-        left.unlink(missing_ok=True)
+    everyone.wait()  # all have looked before anything is written
+    if everyone.leads:
+        _clear(folder, found)
+    everyone.wait()
     return found
 
 
-def _go_on(taking: Taking, manifest: Manifest, folder: Path, tokens: int | None) -> None:
-    """Adds shards until there are enough rows, or no more texts."""
+def _clear(folder: Path, manifest: Manifest | None) -> None:
+    """Removes files half-written, and shards that were written and not named."""
+    named = set() if manifest is None else {shard.name for shard in manifest.shards}
+    shards = {path for path in folder.glob(FILES) if path.name not in named}
+    for left in (*folder.glob(".*.part"), *shards):
+        left.unlink(missing_ok=True)
+
+
+def _go_on(taking: Taking, manifest: Manifest, folder: Path, tokens: int | None, everyone: Crew) -> None:
+    """Adds shards until there are enough rows, or no more texts.
+
+    A process whose shard is full makes all of them write theirs: then one cursor says where everyone goes on.
+    """
     config, counted = manifest.config, Counter(manifest.left_out)
     capacity = rows_of_shard(manifest.sites, config.dtype, config.shard_bytes)
-    draft = Draft(manifest.sites, config.dtype, capacity)
+    draft, shown = Draft(manifest.sites, config.dtype, capacity), 0
     with working("harvesting", tokens) as step:
         step(manifest.n_tokens)
         while not manifest.complete and (tokens is None or manifest.n_tokens < tokens):
-            wanted = capacity if tokens is None else min(capacity, tokens - manifest.n_tokens)
-            for rows in taking.take(wanted):
+            wanted = sys.maxsize if tokens is None else tokens - manifest.n_tokens
+            for rows in taking.take(wanted, room=capacity):
                 draft.add(rows)
-                step(len(rows))
-            ended = draft.rows < wanted
-            if draft.rows:
-                record = draft.write(folder, len(manifest.shards))
-                manifest = replace(manifest, shards=(*manifest.shards, record))
+                step(taking.taken - shown)
+                shown = taking.taken
+            records = _written(draft, folder, len(manifest.shards), everyone)
             left_out = dict(sorted((counted + taking.left_out).items()))
-            manifest = replace(manifest, cursor=taking.cursor, left_out=left_out, complete=ended)
-            manifest.save(folder)  # from here on the shard exists
+            manifest = replace(
+                manifest, shards=(*manifest.shards, *records), cursor=taking.cursor, left_out=left_out,
+                complete=taking.ended,
+            )  # fmt: skip
+            _kept(manifest, folder, everyone)  # from here on the shards exist
+        step(taking.taken - shown)
+
+
+def _written(draft: Draft, folder: Path, number: int, everyone: Crew) -> list[ShardRecord]:
+    """Every process's shard, where it has rows; the first of them has this number."""
+    sizes = everyone.told(draft.rows)
+    number += sum(size > 0 for size in sizes[: everyone.rank])
+    own = asdict(draft.write(folder, number)) if draft.rows else None
+    return [ShardRecord(**one) for one in everyone.told(own) if one is not None]

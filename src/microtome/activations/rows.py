@@ -1,14 +1,17 @@
 """Rows: what a model holds at some sites for each token that is kept, taken as many at a time as are wanted."""
 
-from collections import Counter
+import sys
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from microtome.activations.contexts import ContextBatch, Contexts, Cursor
+from microtome.cluster.crew import ONE_PROCESS, Crew
 from microtome.core.errors import CheckFailed, WrongUse
 from microtome.model.model import Model
 
@@ -76,45 +79,100 @@ def widths_of(model: Model, sites: Sequence[str]) -> dict[str, int]:
     return {site: tensor[0, 0].numel() for site, tensor in run.items()}
 
 
+@dataclass(eq=False)
+class _Part:
+    """A batch that was run, and what of it was not taken yet.
+
+    Attributes:
+        cursor: that leads to it.
+        by: the process that ran it.
+        rows: how many are left.
+        out: how many tokens were run and not kept, by reason.
+        held: the rows, where this process ran it.
+    """
+
+    cursor: Cursor
+    by: int
+    rows: int
+    out: Counter[str]
+    held: Rows | None
+
+    def take(self, n: int) -> Rows | None:
+        """The first n of the rows that are left, if they are here."""
+        self.rows -= n
+        if self.held is None:
+            return None
+        found, self.held = self.held.take(slice(n)), self.held.take(slice(n, None))
+        return found
+
+
 class Taking:
     """Runs a model over contexts from a cursor on and gives its rows.
+
+    Several processes run a batch each in turn. All of them know of every batch how many rows it gave, so that rows are
+    numbered, and cursors are, as if one process had run them all.
 
     Attributes:
         cursor: where the next row comes from.
         left_out: how many tokens were run so far and not given, by reason.
+        taken: how many rows all processes gave together.
+        ended: whether rows were wanted when there were no more texts.
     """
 
     def __init__(
-        self,
-        model: Model,
-        contexts: Contexts,
-        sites: Sequence[str],
-        limits: Mapping[str, float],
-        start: Cursor | None = None,
-        *,
-        endless: bool = False,
-    ):
+        self, model: Model, contexts: Contexts, sites: Sequence[str], limits: Mapping[str, float],
+        start: Cursor | None = None, *, endless: bool = False, crew: Crew = ONE_PROCESS,
+    ):  # fmt: skip
         self.cursor, self.left_out = start or Cursor(), Counter[str]()
-        self._model, self._sites, self._limits = model, list(sites), limits
+        self.taken, self.ended = 0, False
+        self._model, self._sites, self._limits, self._crew = model, list(sites), limits, crew
         self._batches = contexts.batches(self.cursor, endless=endless)
-        self._rest: Rows | None = None
+        self._waiting = deque[_Part]()
+        self._now: _Part | None = None
 
-    def take(self, n: int) -> Iterator[Rows]:
-        """The next `n` rows, in parts as they come; fewer where the texts end."""
+    def take(self, n: int, room: int = sys.maxsize) -> Iterator[Rows]:
+        """Of the next `n` rows those that this process ran, in parts as they come.
+
+        There are fewer where the texts end, or where one of the processes has given as many as it has room for.
+        """
+        given = Counter[int]()
         while n > 0:
-            if self._rest is None or not len(self._rest):
-                following = next(self._batches, None)
-                if following is None:
+            if self._now is None or not self._now.rows:
+                self._now = self._following()
+                if self._now is None:
+                    self.ended = True
                     return
-                self._rest = self._run(*following)
-            part = self._rest.take(slice(n))
-            self._rest = self._rest.take(slice(n, None))
-            self.cursor = replace(self.cursor, row=self.cursor.row + len(part))
-            n -= len(part)
-            if len(part):
+            now = self._now
+            size = min(n, now.rows, room - given[now.by])
+            part = now.take(size)
+            self.cursor = replace(self.cursor, row=self.cursor.row + size)
+            self.taken, given[now.by], n = self.taken + size, given[now.by] + size, n - size
+            if part is not None and size:
                 yield part
+            if given[now.by] == room:
+                return
 
-    def _run(self, cursor: Cursor, batch: ContextBatch) -> Rows:
+    def _following(self) -> _Part | None:
+        if not self._waiting:
+            self._waiting.extend(self._round())
+        if not self._waiting:
+            return None
+        found = self._waiting.popleft()
+        self.cursor = found.cursor
+        if not found.cursor.row:  # a batch that was begun before was counted before
+            self.left_out += found.out
+        return found
+
+    def _round(self) -> Iterator[_Part]:
+        """The next batches, one for each process."""
+        batches = list(islice(self._batches, self._crew.ranks))
+        rank = self._crew.rank
+        rows, out = self._run(*batches[rank]) if rank < len(batches) else (None, Counter[str]())
+        told = self._crew.told([0 if rows is None else len(rows), out])
+        for by, ((cursor, _), (size, outs)) in enumerate(zip(batches, told, strict=False)):
+            yield _Part(cursor, by, size, Counter(outs), rows if by == rank else None)
+
+    def _run(self, cursor: Cursor, batch: ContextBatch) -> tuple[Rows, Counter[str]]:
         rows = captured(self._model, batch, self._sites)
         out = batch.left_out
         kept = torch.ones(len(rows), dtype=torch.bool)
@@ -122,10 +180,7 @@ class Taking:
             large = rows.squares[site].cpu() > limit**2
             out[f"large at {site}"] = int(large.sum())
             kept &= ~large
-        if not cursor.row:  # a batch that was begun before was counted before
-            self.left_out += out
-        self.cursor = cursor
-        return rows.take(kept).take(slice(cursor.row, None))
+        return rows.take(kept).take(slice(cursor.row, None)), out
 
 
 def captured(model: Model, batch: ContextBatch, sites: Sequence[str]) -> Rows:

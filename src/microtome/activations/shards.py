@@ -18,6 +18,7 @@ from microtome.activations.rows import Rows
 from microtome.core import fingerprint
 from microtome.core.errors import StoreCorrupt
 
+FILES = "shard-*.safetensors"
 TOLD = {"document": torch.int64, "position": torch.int32, "token": torch.int32, "special": torch.bool}
 TOLD_BYTES = sum(dtype.itemsize for dtype in TOLD.values())
 DTYPES = {torch.bfloat16: "BF16", torch.float32: "F32", torch.float64: "F64", torch.int8: "I8", torch.int64: "I64",

@@ -1,11 +1,12 @@
 """What ranks tell each other. `summed` and `shared` are each other's gradient."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributed import ProcessGroup, ReduceOp
 
@@ -69,11 +70,32 @@ def exchanged(x: Tensor, group: ProcessGroup) -> Tensor:
     return found
 
 
-def gathered_lists(x: Int[Tensor, "n"], group: ProcessGroup) -> list[Tensor]:
+def gathered_lists(x: Shaped[Tensor, "n"], group: ProcessGroup) -> list[Tensor]:
     """The ranks' lists, each of its own length."""
     lengths = gathered(torch.tensor(len(x), device=x.device), group).tolist()
     padded = torch.cat([x, x.new_zeros(max(lengths) - len(x))])
     return [row[:length] for row, length in zip(gathered(padded, group), lengths, strict=True)]
+
+
+def told(plain: Any, group: ProcessGroup, device: torch.device) -> list[Any]:
+    """What each rank says: plain values, which travel as JSON."""
+    written = torch.tensor(list(json.dumps(plain).encode()), device=device)
+    return [json.loads(bytes(one.tolist())) for one in gathered_lists(written, group)]
+
+
+def pieces(x: Shaped[Tensor, "n *_"], lengths: Sequence[int], group: ProcessGroup) -> Iterator[Shaped[Tensor, "m *_"]]:
+    """The ranks' rows one after another, in main memory: on the device there is one rank's at a time.
+
+    Args:
+        x: this rank's.
+        lengths: how many each of them has.
+        group: the ranks.
+    """
+    for rank, length in enumerate(lengths):
+        own = rank == dist.get_rank(group)
+        found = x.contiguous() if own else x.new_empty(length, *x.shape[1:])
+        dist.broadcast(found, group=group, group_src=rank)
+        yield found.cpu()
 
 
 def average(tensors: Iterable[Tensor], group: ProcessGroup) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from microtome.cluster.launch import processes
 from microtome.core.errors import WrongUse
 
 
@@ -68,21 +69,23 @@ class Mesh:
 
 
 @contextmanager
-def joined(columns: int = 1) -> Iterator[Mesh]:
+def joined(columns: int | None = 1, device: str | None = None) -> Iterator[Mesh]:
     """Takes this process's place among those that torchrun started; alone where there is no torchrun.
 
     Args:
-        columns: into how many parts columns are divided; the batch is divided over what remains.
+        columns: into how many parts columns are divided, None for as many as there are processes; the batch is
+            divided over what remains.
+        device: on which processes compute; None for a GPU each where there are some, else the CPU.
 
     Raises:
         WrongUse: the number of processes is no multiple of it.
     """
     ours = not dist.is_initialized()
-    device = _device()
+    place = _device(device)
     if ours:
-        _join(device)
+        _join(place)
     try:
-        yield _mesh(columns, device)
+        yield _mesh(columns, place)
     finally:
         if ours:
             dist.destroy_process_group()
@@ -92,26 +95,38 @@ def _join(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    if "RANK" in os.environ:  # torchrun's sign
+    if processes() > 1:
         dist.init_process_group(backend)
     else:
         store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
         dist.init_process_group(backend, store=store, rank=0, world_size=1)
 
 
-def _mesh(columns: int, device: torch.device) -> Mesh:
-    processes = dist.get_world_size()
-    if columns < 1 or processes % columns:
-        raise WrongUse(
-            f"divide {processes} processes into {columns} columns",
-            found=f"{processes} is no multiple of {columns}",
-            do="start a multiple of it with `torchrun --nproc-per-node`, or divide into fewer columns",
-        )
-    shape = (processes // columns, columns)
+def _mesh(columns: int | None, device: torch.device) -> Mesh:
+    ranks = dist.get_world_size()
+    columns = ranks if columns is None else columns
+    check_columns(columns, ranks)
+    shape = (ranks // columns, columns)
     return Mesh(init_device_mesh(device.type, shape, mesh_dim_names=("rows", "columns")), device)
 
 
-def _device() -> torch.device:
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
+def check_columns(columns: int, ranks: int) -> None:
+    """Whether so many processes can be divided so.
+
+    Raises:
+        WrongUse: they cannot.
+    """
+    if columns < 1 or ranks % columns:
+        raise WrongUse(
+            f"divide {ranks} processes into {columns} columns",
+            found=f"{ranks} is no multiple of {columns}",
+            do="start a multiple of it with `torchrun --nproc-per-node`, or divide into fewer columns",
+        )
+
+
+def _device(asked: str | None) -> torch.device:
+    """On CUDA each process of a machine takes a GPU of its own, unless one is asked for by number."""
+    found = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if found.type != "cuda" or found.index is not None:
+        return found
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -103,10 +103,13 @@ class Architecture(Config, ABC):
     Attributes:
         name: in the registry.
         signed: whether activations may lie below zero.
+        by_token: whether in training, too, a token's activations and its part of the loss depend on that token alone,
+            while many units may be active: a batch is then learned from in parts, so that memory stays bounded.
     """
 
     name: ClassVar[str]
     signed: ClassVar[bool] = False
+    by_token: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

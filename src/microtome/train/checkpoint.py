@@ -4,6 +4,7 @@ One file is written whole or not at all, so that what is found is always one mom
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ def write(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         WrongUse: nothing can be written there.
     """
-    tensors: dict[str, Tensor] = {}
-    plain = _without_tensors(state, "", tensors)
+    plain, tensors = apart(state)
     with written_whole(folder / FILE) as temporary:
         save_file(tensors, temporary, {"format": str(FORMAT), "state": json.dumps(plain)})
 
@@ -47,7 +47,7 @@ def read(folder: Path) -> dict[str, Any]:
             told = file.metadata() or {}
             if int(told["format"]) > FORMAT:
                 raise FormatError(what, found=f"format {told['format']}, and {FORMAT} is the newest known", do=do)
-            return _with_tensors(json.loads(told["state"]), file)
+            return put_back(json.loads(told["state"]), file.get_tensor)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise FormatError(what, found=f"{type(error).__name__}: {error}", do=do) from error
 
@@ -55,6 +55,21 @@ def read(folder: Path) -> dict[str, Any]:
 def as_read(plain: Any) -> Any:
     """Plain values as they come back from a checkpoint: tuples as lists."""
     return json.loads(json.dumps(plain))
+
+
+def apart(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Plain values with a name where each tensor was, and the tensors by these names: paths into the nest."""
+    tensors: dict[str, Tensor] = {}
+    return _without_tensors(state, "", tensors), tensors
+
+
+def put_back(plain: Any, take: Callable[[str], Tensor]) -> Any:
+    """Plain values with each tensor where its name stands."""
+    if isinstance(plain, dict):
+        if TENSOR in plain:
+            return take(plain[TENSOR])
+        return {key: put_back(one, take) for key, one in plain.items()}
+    return [put_back(one, take) for one in plain] if isinstance(plain, list) else plain
 
 
 def _without_tensors(value: Any, path: str, into: dict[str, Tensor]) -> Any:
@@ -66,11 +81,3 @@ def _without_tensors(value: Any, path: str, into: dict[str, Tensor]) -> Any:
     if isinstance(value, list | tuple):
         return [_without_tensors(one, f"{path}/{i}", into) for i, one in enumerate(value)]
     return value
-
-
-def _with_tensors(value: Any, file: Any) -> Any:
-    if isinstance(value, dict):
-        if TENSOR in value:
-            return file.get_tensor(value[TENSOR])
-        return {key: _with_tensors(one, file) for key, one in value.items()}
-    return [_with_tensors(one, file) for one in value] if isinstance(value, list) else value

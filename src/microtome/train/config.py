@@ -8,7 +8,7 @@ from microtome.core.errors import WrongUse
 from microtome.train.span import tokens_of
 
 # What a run may change when it goes on; what the doctor repairs from then on is repaired from then on.
-UPKEEP = ("checkpoint_every", "tensorboard", "wandb", "doctor", "device")
+UPKEEP = ("checkpoint_every", "tensorboard", "wandb", "doctor", "device", "columns")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class RunConfig(Config):
         tokens: to train on; the source starts over where it has fewer.
         batch: tokens a step.
         device: None for the GPU where there is one, else the CPU.
+        columns: of the processes that torchrun started, over how many the units are divided; the batch is divided over
+            what remains. None for all of them.
         log_every: a span, after which figures are read and the doctor looks.
         checkpoint_every: a span, or minutes as in `10 minutes`.
         tensorboard: whether event files are written too (extra `tensorboard`).
@@ -71,6 +73,7 @@ class RunConfig(Config):
     tokens: int = 2_000_000
     batch: int = 4096
     device: str | None = None
+    columns: int | None = None
     log_every: str = "1%"
     checkpoint_every: str = "10 minutes"
     tensorboard: bool = False

@@ -228,7 +228,7 @@ def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
 
 
 def screening_bytes(t: int, u: int, d: int, compiled: bool) -> float:
-    """Of read vectors and inputs in bf16 and a part of their product; uncompiled, of its scores in float32 too, twice."""
+    """Of read vectors and inputs in bf16 and a part of their product; uncompiled, of its scores in float32, twice."""
     part = min(t, max(1, (ON_CPU if compiled else ON_GPU) // u)) * u
     return float(HALF * (u * d + t * d + part) + (0 if compiled else 2 * FLOAT * part))
 

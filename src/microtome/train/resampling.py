@@ -30,23 +30,20 @@ class _Candidates:
 
 
 def resample(trainee: Trainee, batches: Iterable[Rows], at: int) -> int:
-    """Starts every dead unit anew; how many there were.
+    """Starts every dead unit anew; how many there were, in all processes.
 
     Args:
         trainee: whose units.
         batches: rows among which inputs are drawn.
         at: tokens learned so far.
     """
-    dead = trainee.dead_blocks
-    if not bool(trainee.dead.any()):
+    _, n = trainee.team.place(int(trainee.dead.sum()))
+    if not n:
         return 0
     with torch.no_grad():
         found = _candidates(trainee, batches, at)
-        for units, gone in zip(trainee.dictionary.units, dead, strict=True):
-            which = gone.nonzero()[:, 0]
-            if len(which):
-                _renew(trainee, units, which, found)
-    n = int(trainee.dead.sum())
+        for units, gone in zip(trainee.dictionary.units, trainee.dead_blocks, strict=True):
+            _renew(trainee, units, gone.nonzero()[:, 0], found)
     trainee.since = trainee.since.where(~trainee.dead, 0)
     return n
 
@@ -56,45 +53,56 @@ def _candidates(trainee: Trainee, batches: Iterable[Rows], at: int) -> _Candidat
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for rows in batches:
         x, y = trainee.rows(rows)
-        y_hat = trainee.dictionary.architecture.outcome(trainee.dictionary, x, y, moment).y_hat
-        parts.append((x, y - trainee.dictionary.b_dec, (y - y_hat).square().sum((1, 2)).square()))
+        own = trainee.team.part(len(x))
+        y_hat = trainee.dictionary.architecture.outcome(trainee.dictionary, x[own], y[own], moment).y_hat
+        odds = trainee.team.all_rows((y[own] - y_hat).square().sum((1, 2)).square())
+        parts.append((x, y - trainee.dictionary.b_dec, odds))
     x, y, odds = (torch.cat([part[i] for part in parts]) for i in range(3))
     centre = trainee.dictionary.b_dec if trainee.dictionary.conventions.centred else x.mean(0)
     return _Candidates(x, x - centre, y, odds)
 
 
 def _renew(trainee: Trainee, units: Units, which: Int[Tensor, "n"], found: _Candidates) -> None:
-    chosen = _drawn(found.odds, len(which), trainee.random).to(which.device)
+    """Starts some units of a block anew. Inputs are drawn for those of all processes, and each takes its own."""
+    start, n = trainee.team.place(len(which))
+    if not n:
+        return
+    own = slice(start, start + len(which))
+    drawn = _drawn(found.odds, n, trainee.random).to(which.device)
+    chosen = drawn[own]
     living = torch.ones(units.block.units, dtype=torch.bool, device=which.device)
     living[which] = False
     training = trainee.job.training
-    writes = (
-        float(units.norms[living].mean()) if living.any() else 1.0 if training.decoder == "unit" else training.length
-    )
-    lengths = torch.linalg.vector_norm(units.W_enc[living], dim=1)
-    reads = float(lengths.mean()) if living.any() else writes
+    norms = trainee.team.all_units(units.norms[living])
+    writes = float(norms.mean()) if len(norms) else 1.0 if training.decoder == "unit" else training.length
+    lengths = trainee.team.all_units(torch.linalg.vector_norm(units.W_enc[living], dim=1))
+    reads = float(lengths.mean()) if len(lengths) else writes
     if units.W_dec.requires_grad:
         units.W_dec[which] = writes * _directions(found.y[chosen][:, list(units.block.writes)])
     units.W_enc[which] = READS * reads * _directions(units.read(found.centred[chosen]))
     units.b_enc[which] = 0.0
-    for name, start in trainee.job.architecture.extras(units.block.units).items():
-        if start.ndim:
-            units.extra(name)[which] = start.to(which.device)[which]
-    units.W_enc[which[~_fires(trainee, units, which, found.x[chosen])]] /= READS
+    for name, first in trainee.job.architecture.extras(units.block.units).items():
+        if first.ndim:
+            units.extra(name)[which] = first.to(which.device)[which]
+    units.W_enc[which[~_fires(trainee, units, which, found.x[drawn], own)]] /= READS
     for parameter in units.parameters():
         for key in ("exp_avg", "exp_avg_sq"):
             if key in trainee.optimiser.state.get(parameter, {}) and parameter.ndim:
                 trainee.optimiser.state[parameter][key][which] = 0.0
 
 
-def _fires(trainee: Trainee, units: Units, which: Int[Tensor, "n"], x: Float[Tensor, "n r d"]) -> Bool[Tensor, "n"]:
-    """Whether each unit is active on its own input."""
+def _fires(
+    trainee: Trainee, units: Units, which: Int[Tensor, "m"], x: Float[Tensor, "n r d"], own: slice
+) -> Bool[Tensor, "m"]:
+    """Whether each unit is active on its own input, all processes' inputs being one batch; `own` are the units' own."""
     dictionary = trainee.dictionary
     given = next(given for given in dictionary.given(x) if given[0] is units)
     active = dictionary.architecture.fit(*given)
     rows = active.picks.rows
-    own = active.firing & (active.picks.ids == which[rows])
-    return torch.zeros_like(which, dtype=torch.bool).index_fill_(0, rows[own], True)
+    whose = torch.full((len(x),), -1, device=x.device)
+    whose[own] = which
+    found = active.firing & (active.picks.ids == whose[rows])
+    return torch.zeros_like(whose, dtype=torch.bool).index_fill_(0, rows[found], True)[own]
 
 
 def _drawn(odds: Float[Tensor, "t"], n: int, random: torch.Generator) -> Int[Tensor, "n"]:

@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-
-import torch
 
 from microtome.core.artefact import RunCard
 from microtome.core.batches import BatchSource
 from microtome.core.errors import WrongUse
 from microtome.core.progress import Step, working
 from microtome.dictionary.dictionary import Dictionary
-from microtome.train import checkpoint
+from microtome.train import checkpoint, resharding
 from microtome.train.clock import Clock
 from microtome.train.config import RunConfig
 from microtome.train.doctor.doctor import Doctor, Report
@@ -25,6 +24,7 @@ from microtome.train.resampling import BATCHES, resample
 from microtome.train.schedule import Schedule, crossed
 from microtome.train.stopping import asked_to_stop
 from microtome.train.tally import Reading
+from microtome.train.team import ALONE, Team
 from microtome.train.trainee import Rows, Trainee
 
 
@@ -36,16 +36,19 @@ class Run:
         jobs: what is trained.
         config: of the pass.
         folder: for log and checkpoints; None for none.
+        team: the processes that train together.
         trainees: a dictionary in training for each job.
         step: batches learned.
         readings: of each job, in order.
         reports: what the doctor said.
     """
 
-    def __init__(self, source: BatchSource, jobs: Sequence[Job], config: RunConfig, folder: Path | None):
-        self.source, self.jobs, self.config, self.folder = source, tuple(jobs), config, folder
-        device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.trainees = [Trainee(job, Schedule(job.training, config), source, device) for job in jobs]
+    def __init__(
+        self, source: BatchSource, jobs: Sequence[Job], config: RunConfig, folder: Path | None, team: Team = ALONE
+    ):  # fmt: skip
+        self.source, self.jobs, self.config, self.folder, self.team = source, tuple(jobs), config, folder, team
+        device = team.device(config.device)
+        self.trainees = [Trainee(job, Schedule(job.training, config), source, device, team) for job in jobs]
         self.sites = tuple(dict.fromkeys(site for job in jobs for site in job.sites))
         self.step = 0
         self.readings: list[list[Reading]] = [[] for _ in jobs]
@@ -69,7 +72,7 @@ class Run:
         label = self.jobs[0].name if len(self.jobs) == 1 else f"training {len(self.jobs)} dictionaries"
         clock = Clock(self.config.checkpoint_every, total)
         with (
-            opened(self.folder, self.config, tokens=self.at) as sinks,
+            opened(self.folder, self.config, tokens=self.at) if self.team.leads else nullcontext([]) as sinks,
             asked_to_stop() as stop,
             working(label, total) as shown,
         ):
@@ -77,17 +80,19 @@ class Run:
             self._since = time.perf_counter(), self.at
             while self.step < self.config.steps:
                 self._advance(sinks, shown)
-                if stop.signal is not None:
+                due = clock.due(self.at) and self.team.leads
+                signal, due = self.team.largest((stop.signal or 0, int(due)))  # all stop, and save, at one step
+                if signal or due:
                     self.save()
+                if signal:
+                    stop.signal = signal
                     stop.leave()
-                if clock.due(self.at):
-                    self.save()
         return [self._finished(i) for i in range(len(self.jobs))]
 
     def save(self) -> None:
         """Writes a checkpoint, where there is a folder for it."""
         if self.folder is not None:
-            checkpoint.write(self.folder, self.state())
+            self.team.write(self.folder, self.state(), [trainee.shares for trainee in self.trainees])
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""
@@ -102,18 +107,27 @@ class Run:
             "reports": [report.to_dict() for report in self.reports],
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from what an equal run gave.
+    def resume(self) -> None:
+        """Goes on from the checkpoint in its folder, whatever number of processes saved it.
 
         Raises:
+            MissingFile: there is none.
+            FormatError: it is damaged, or of a newer format.
             WrongUse: the run had other settings; the message names them.
         """
+        assert self.folder is not None
+        self._restore(resharding.read(self.folder, [trainee.shares for trainee in self.trainees], self._agree))
+
+    def _agree(self, state: dict[str, Any]) -> None:
+        """Raises where a state is another run's."""
         ours = {"jobs": [job.to_dict() for job in self.jobs], "config": self.config.shaping}
         if different := list(differences(checkpoint.as_read(ours), {key: state[key] for key in ours})):
             raise WrongUse(
                 "go on with a run that was stopped", found="; ".join(different),
                 do="give the settings that it was begun with, or train anew in another folder",
             )  # fmt: skip
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.source.restore(state["source"])
         for trainee, theirs in zip(self.trainees, state["trainees"], strict=True):
@@ -170,7 +184,8 @@ class Run:
                 sink(self.jobs[i].name, self.at, {"doctor": str(report)})
             if report.action == "stop" and self.step:
                 self.save()
-            report.act()
+            if self.team.leads or report.action == "stop":
+                report.act()
 
     def _finished(self, i: int) -> Dictionary:
         job, made = self.jobs[i], self.trainees[i].finished()

@@ -1,5 +1,6 @@
 """What a stretch of training looked like, from sums that each step adds to: nothing of size tokens × units."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from microtome.core.config import Config
 from microtome.dictionary.architecture import Outcome
+from microtome.train.team import ALONE, Team
 
 DENSE = 0.1
+TERM = "term "  # what sums of the loss's parts are named by
 MEASURED = ("variance_explained", "l0", "dense", "crowded", "densest", "scale", "norm", "worst", "gradient")
 AT_ONCE = 512  # rows whose differences are held at a time: they stay in the processor's cache
 
@@ -68,13 +71,13 @@ class Tally:
     """Sums over steps. Kept on the device, and read there once a reading.
 
     Attributes:
-        n_units: of the dictionary.
+        team: the processes whose parts of each batch are added up.
         sums: float64 sums over tokens, by name; `fired` counts the tokens of each unit.
         steps: of each step the squared error and the length of the gradient.
         skipped, bad_inputs: see `Reading`.
     """
 
-    n_units: int
+    team: Team = ALONE
     sums: dict[str, Tensor] = field(default_factory=dict)
     steps: list[Float[Tensor, "2"]] = field(default_factory=list)
     skipped: int = 0
@@ -85,23 +88,14 @@ class Tally:
         self.skipped += 1
         self.bad_inputs += not bool(torch.isfinite(x).all())
 
-    def add(
-        self, x: Float[Tensor, "t r d"], y: Float[Tensor, "t w e"], outcome: Outcome, counts: Float[Tensor, "u"],
-        gradient: Float[Tensor, ""],
-    ) -> None:  # fmt: skip
-        """A step; `counts` are of `fired`."""
-        y_hat = outcome.y_hat.detach()
-        parts = zip(y.split(AT_ONCE), y_hat.split(AT_ONCE), strict=True)
-        squares = torch.stack([torch.stack([_square(a), _square(b), _square(a - b)]) for a, b in parts]).sum(0)
-        self._add("squares", squares)  # of y, ŷ and y − ŷ
-        self._add("input", squares[0] if x is y else _square(x))
-        self._add("tokens", torch.tensor(float(len(y)), device=y.device))
-        self._add("y", y.sum(0))
-        self._add("y_hat", y_hat.sum(0))
-        self._add("fired", counts)
-        for name, term in outcome.terms.items():
-            self._add(f"term {name}", term.detach() * len(y))
-        self.steps.append(torch.stack([squares[2] / len(y), gradient]))
+    def add(self, sums: Mapping[str, Tensor], gradient: Float[Tensor, ""]) -> None:
+        """A step, by the sums of `sums_of` over all of its batch."""
+        for name, value in sums.items():
+            if name in self.sums:
+                self.sums[name] += value
+            else:
+                self.sums[name] = value.to(torch.float64, copy=True)
+        self.steps.append(torch.stack([sums["squares"][2] / sums["tokens"], gradient]))
 
     def read(self, *, tokens: int, dead: float, rate: float, width: int) -> Reading:
         """The figures; not-a-number where every step was skipped."""
@@ -118,11 +112,11 @@ class Tally:
         spread = of_y - of_mean
         overlap = (of_y + of_y_hat - of_error) / 2 - across
         said = of_y_hat - 2 * across + of_mean
-        often = s["fired"] / n
+        often = self.team.all_units(s["fired"]) / n
         errors, gradients = torch.stack(self.steps).double().T.tolist()
         return Reading(
             tokens=tokens,
-            terms={k.removeprefix("term "): float(v) / n for k, v in s.items() if k.startswith("term ")},
+            terms={k.removeprefix(TERM): float(v) / n for k, v in s.items() if k.startswith(TERM)},
             variance_explained=1 - of_error / spread if spread > 0 else float("nan"),
             l0=float(often.sum()),
             dead=dead,
@@ -149,11 +143,31 @@ class Tally:
         self.steps = list(state["steps"].to(device))
         self.skipped, self.bad_inputs = state["skipped"], state["bad_inputs"]
 
-    def _add(self, name: str, value: Tensor) -> None:
-        if name in self.sums:
-            self.sums[name] += value
-        else:
-            self.sums[name] = value.to(torch.float64, copy=True)
+
+def sums_of(x: Float[Tensor, "t r d"], y: Float[Tensor, "t w e"], outcome: Outcome) -> dict[str, Tensor]:
+    """What figures are made from, of a batch or a part of one: of several parts, the sum."""
+    y_hat = outcome.y_hat.detach()
+    parts = zip(y.split(AT_ONCE), y_hat.split(AT_ONCE), strict=True)
+    squares = torch.stack([torch.stack([_square(a), _square(b), _square(a - b)]) for a, b in parts]).sum(0)
+    return {
+        "squares": squares,  # of y, ŷ and y − ŷ
+        "input": squares[0] if x is y else _square(x),
+        "tokens": torch.tensor(float(len(y)), device=y.device),
+        "y": y.sum(0),
+        "y_hat": y_hat.sum(0),
+        "fired": fired(outcome),
+        **{f"{TERM}{name}": term.detach() * len(y) for name, term in outcome.terms.items()},
+    }
+
+
+def added(sums: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Sums of one part of a batch more; there may be none before."""
+    return {name: sums[name] + value if name in sums else value for name, value in more.items()}
+
+
+def loss_in(sums: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    """Of all tokens together."""
+    return torch.stack([value for name, value in sums.items() if name.startswith(TERM)]).sum()
 
 
 def fired(outcome: Outcome) -> Float[Tensor, "u"]:

@@ -12,16 +12,19 @@ from microtome.core.batches import BatchSource
 from microtome.dictionary.architecture import Moment, Outcome
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.folding import for_raw_inputs
+from microtome.dictionary.share import Share
 from microtome.dictionary.starting import untrained
 from microtome.train.centre import middle
 from microtome.train.job import Job
 from microtome.train.memory import kept_for_the_next_step
 from microtome.train.schedule import Schedule
-from microtome.train.tally import Reading, Tally, fired
+from microtome.train.tally import Reading, Tally, added, loss_in, sums_of
+from microtome.train.team import ALONE, Team
 from microtome.train.unit_length import freed_along, made_unit
 
 Rows = Mapping[str, Float[Tensor, "t d"]]
 LEARNING_RATE, AT_UNITS = 2e-4, 2**14
+PLACES, LEAST = 1 << 21, 64  # active places, and rows, that are learned from at a time, at most and at least
 
 
 class Trainee:
@@ -38,14 +41,21 @@ class Trainee:
         slowed: what the learning rate is multiplied by beside its schedule; the doctor lowers it.
         tally: of the steps since the last reading.
         random: of everything drawn on the way.
+        team: the processes that hold the other units, and learn from the other parts of a batch.
+        n_units: in all processes.
+        places: active ones of a token in the last step, as many as there are units before the first.
     """
 
-    def __init__(self, job: Job, schedule: Schedule, source: BatchSource, device: torch.device):
+    def __init__(
+        self, job: Job, schedule: Schedule, source: BatchSource, device: torch.device, team: Team = ALONE
+    ):  # fmt: skip
         kept_for_the_next_step()
-        self.job, self.schedule, training = job, schedule, job.training
+        self.job, self.schedule, self.team, training = job, schedule, team, job.training
         length = 1.0 if training.decoder == "unit" else training.length
         geometry = job.geometry(source.widths)
-        made = untrained(geometry, job.architecture, job.conventions, seed=job.seed, length=length)
+        made = untrained(
+            geometry, job.architecture, job.conventions, seed=job.seed, length=length, shares=team.shares(geometry)
+        )
         self.dictionary: Dictionary = made.to(device)
         norms = source.mean_squared_norms
         self.scales = {site: math.sqrt(source.widths[site] / max(norms[site], 1e-30)) for site in job.sites}
@@ -53,9 +63,10 @@ class Trainee:
         largest = max(block.units for block in geometry.blocks)
         self.rate = training.lr or LEARNING_RATE * math.sqrt(AT_UNITS / largest)
         self.optimiser = torch.optim.Adam(self.parameters.values(), lr=self.rate, betas=training.betas, fused=True)
-        self.since = torch.zeros(geometry.n_units, dtype=torch.int64, device=device)
-        self.slowed = 1.0
-        self.tally = Tally(geometry.n_units)
+        self.n_units = geometry.n_units
+        self.since = torch.zeros(made.n_units, dtype=torch.int64, device=device)
+        self.slowed, self.places = 1.0, made.n_units
+        self.tally = Tally(team)
         self.random = torch.Generator().manual_seed(job.seed)
 
     def rows(self, rows: Rows) -> tuple[Float[Tensor, "t r d"], Float[Tensor, "t w e"]]:
@@ -70,20 +81,19 @@ class Trainee:
 
     def learn(self, rows: Rows, at: int) -> None:
         """One step, `at` tokens having been learned. What is not finite is not learned from, and leaves no trace."""
-        x, y = self.rows(rows)
-        outcome = self.dictionary.architecture.outcome(
-            self.dictionary, x, y, Moment(self.schedule.ramp(at), self.dead_blocks)
-        )
-        outcome.loss.backward()
+        own = self.team.part(len(rows[self.job.reads[0]]))
+        x, y = self.rows({site: rows[site][own] for site in self.job.sites})
+        outcome, sums = self._backward(x, y, Moment(self.schedule.ramp(at), self.dead_blocks))
+        self.team.average(self.dictionary)
         if self.job.training.decoder == "unit":
             freed_along(self.dictionary)
         limit = math.inf if self.job.training.clip is None else self.job.training.clip
-        gradient = torch.nn.utils.clip_grad_norm_(self.parameters.values(), limit)
-        if bool(torch.isfinite(gradient + outcome.loss.detach())):
+        gradient = self.team.clipped(self.dictionary, limit)
+        if bool(torch.isfinite(gradient + loss_in(sums))):
             self._step(at)
-            self._look(x, y, outcome, gradient)
+            self._settle(outcome, sums, gradient)
         else:
-            self.tally.skip(x)
+            self.tally.skip(self.rows(rows)[0])
         self.optimiser.zero_grad(set_to_none=True)
 
     @property
@@ -100,14 +110,20 @@ class Trainee:
         """Figures of the steps since the last reading, and a new tally."""
         rate = float(self.optimiser.param_groups[0]["lr"])
         width = len(self.job.reads) * self.dictionary.geometry.d_in
-        found = self.tally.read(tokens=tokens, dead=float(self.dead.double().mean()), rate=rate, width=width)
-        self.tally = Tally(len(self.since))
-        return found
+        dead = float(self.team.all_units(self.dead.double()).mean())
+        found = self.tally.read(tokens=tokens, dead=dead, rate=rate, width=width)
+        self.tally = Tally(self.team)
+        return Reading.from_dict(self.team.told(found.to_dict())[0])  # the doctor decides by it, everywhere alike
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Which units of each block lie here."""
+        return tuple(units.share for units in self.dictionary.units)
 
     def finished(self) -> Dictionary:
         """The dictionary for raw inputs, its write vectors of one length."""
         reads, writes = ([self.scales[site] for site in sites] for sites in (self.job.reads, self.job.writes))
-        return for_raw_inputs(self.dictionary, reads, writes)
+        return self.team.whole(for_raw_inputs(self.dictionary, reads, writes), self.shares)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
@@ -118,6 +134,7 @@ class Trainee:
             "since": self.since,
             "scales": self.scales,
             "slowed": self.slowed,
+            "places": self.places,
             "random": self.random.get_state(),
             "tally": self.tally.state(),
         }
@@ -129,7 +146,7 @@ class Trainee:
         for name, parameter in self.parameters.items():
             self.optimiser.state[parameter] = {key: value.to(device) for key, value in state["adam"][name].items()}
         self.since = state["since"].to(device)
-        self.scales, self.slowed = state["scales"], state["slowed"]
+        self.scales, self.slowed, self.places = state["scales"], state["slowed"], state["places"]
         self.random.set_state(state["random"])
         self.tally.restore(state["tally"], device)
 
@@ -146,9 +163,28 @@ class Trainee:
         if self.job.training.decoder == "unit":
             made_unit(self.dictionary)
 
-    def _look(self, x: Tensor, y: Tensor, outcome: Outcome, gradient: Tensor) -> None:
+    def _backward(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Outcome, Mapping[str, Tensor]]:
+        """Adds up gradients, and sums for figures; returns the outcome of the last part of the batch with them."""
+        size, places = self._together(len(x)), 0
+        xs, sums = x.split(size), dict[str, Tensor]()
+        for one, other in zip(xs, xs if x is y else y.split(size), strict=True):
+            outcome = self.dictionary.architecture.outcome(self.dictionary, one, other, moment)
+            (outcome.loss * (len(one) / len(x))).backward()
+            sums = added(sums, sums_of(one, other, outcome))
+            places += sum(len(active.picks) for active in outcome.active)
+        self.places = -(-places // len(x))
+        return outcome, self.team.summed(sums)
+
+    def _together(self, rows: int) -> int:
+        """How many rows are learned from at a time, in all processes: fewer, the more places the last step had."""
+        if not self.job.architecture.by_token:
+            return rows
+        (places,) = self.team.largest([self.places])
+        return min(rows, max(LEAST, PLACES // max(places, 1)))
+
+    def _settle(self, outcome: Outcome, sums: Mapping[str, Tensor], gradient: Tensor) -> None:
         with torch.no_grad():
             self.dictionary.architecture.settle(outcome)
-            counts = fired(outcome)
-            self.since = torch.where(counts > 0, 0, self.since + len(x))
-            self.tally.add(x, y, outcome, counts, gradient)
+            tokens = int(sums["tokens"])
+            self.since = torch.where(sums["fired"] > 0, 0, self.since + tokens)
+            self.tally.add(sums, gradient)

@@ -9,11 +9,12 @@ from microtome.core.errors import WrongUse
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.saving import CARD, load, save
-from microtome.train import checkpoint, log
+from microtome.train import log, resharding
 from microtome.train.config import RunConfig, TrainConfig
 from microtome.train.job import PLACE, Job, job
 from microtome.train.run import Run
 from microtome.train.settings import split
+from microtome.train.team import team
 
 
 def train(
@@ -71,25 +72,34 @@ def train_many(
         names = [one.name for one in jobs]
         raise WrongUse("train several dictionaries", found=f"the names {names}", do="give each job a name of its own")
     homes = [folder / one.name if folder and len(jobs) > 1 else folder for one in jobs]
-    if folder is not None:
-        began = (folder / checkpoint.FILE).exists() or (folder / log.FILE).exists()
-        if began and not resume:
-            raise WrongUse(
-                f"train into {folder}", found="a run that was begun there", do="give resume=True, or another folder"
-            )
-        if not (folder / checkpoint.FILE).exists() and all(home and (home / CARD).exists() for home in homes):
-            return [load(home) for home in homes if home is not None]
-        folder.mkdir(parents=True, exist_ok=True)
-    run = Run(_batches(source, jobs), jobs, config, folder)
-    if folder is not None and (folder / checkpoint.FILE).exists():
-        run.restore(checkpoint.read(folder))
-    made = run.go()
+    with team(config.columns, config.device) as all_of_us:
+        standing = folder is not None and resharding.stands(folder)
+        if folder is not None:
+            if (standing or (folder / log.FILE).exists()) and not resume:
+                raise WrongUse(
+                    f"train into {folder}", found="a run that was begun there", do="give resume=True, or another folder"
+                )
+            ended = not standing and all(home and (home / CARD).exists() for home in homes)
+            all_of_us.wait()  # everyone has looked before anyone writes
+            if ended:
+                return [load(home) for home in homes if home is not None]
+            folder.mkdir(parents=True, exist_ok=True)
+        run = Run(_batches(source, jobs), jobs, config, folder, all_of_us)
+        if standing:
+            run.resume()
+        made = run.go()
+        if all_of_us.leads:
+            _keep(made, homes, folder)
+        all_of_us.wait()
+    return made
+
+
+def _keep(made: Sequence[Dictionary], homes: Sequence[Path | None], folder: Path | None) -> None:
     for home, dictionary in zip(homes, made, strict=True):
         if home is not None:
             save(dictionary, home)
     if folder is not None:
-        (folder / checkpoint.FILE).unlink(missing_ok=True)
-    return made
+        resharding.remove(folder)
 
 
 def _batches(source: BatchSource | Shuffles, jobs: Sequence[Job]) -> BatchSource:

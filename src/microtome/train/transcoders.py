@@ -29,6 +29,7 @@ from microtome.train.config import RunConfig, TrainConfig
 from microtome.train.job import Job, job
 from microtome.train.run import differences
 from microtome.train.settings import names, split
+from microtome.train.team import team
 from microtome.train.training import train_many
 
 READS, WRITES = "mlp.in", "mlp.out"
@@ -65,21 +66,31 @@ def train_transcoders(
     """
     folder = home(model) if out is None else Path(out)
     asked = _asked(model, corpus_of(texts), f"{READS}.{layers}", units, seed, settings)
-    if not (folder / CARD).exists():
-        sites = [site for one in asked.jobs for site in one.sites]
-        parts = train_many(
-            Stream(model, asked.texts, sites, asked.reading), asked.jobs, out=folder / RUN, resume=True, **asked.run
-        )
-        cards = [one.card for one in parts if one.card is not None]
-        _check_same(folder, asked, _of_parts(cards))  # they may be from a call that was killed just before it ended
-        save(together(parts, _card(asked, cards, folder / RUN)), folder)
-    made = load(folder)
-    _check_same(folder, asked, {} if made.card is None else made.card.config.get("asked", {}))
-    if (folder / RUN).exists():  # all that is left of it is how it went
-        if (folder / RUN / log.FILE).exists():
-            (folder / RUN / log.FILE).replace(folder / log.FILE)
-        shutil.rmtree(folder / RUN)
+    run = RunConfig.from_dict(asked.run)
+    with team(run.columns, run.device) as everyone:
+        made_before = (folder / CARD).exists()
+        everyone.wait()  # all have looked before anyone writes
+        if not made_before:
+            sites = [site for one in asked.jobs for site in one.sites]
+            parts = train_many(
+                Stream(model, asked.texts, sites, asked.reading), asked.jobs, out=folder / RUN, resume=True, **asked.run
+            )
+            if everyone.leads:
+                _put_together(parts, asked, folder)
+            everyone.wait()
+        made = load(folder)
+        _check_same(folder, asked, {} if made.card is None else made.card.config.get("asked", {}))
+        if everyone.leads and (folder / RUN).exists():  # all that is left of it is how it went
+            if (folder / RUN / log.FILE).exists():
+                (folder / RUN / log.FILE).replace(folder / log.FILE)
+            shutil.rmtree(folder / RUN)
     return made
+
+
+def _put_together(parts: Sequence[Dictionary], asked: "_Asked", folder: Path) -> None:
+    cards = [one.card for one in parts if one.card is not None]
+    _check_same(folder, asked, _of_parts(cards))  # they may be from a call that was killed just before it ended
+    save(together(parts, _card(asked, cards, folder / RUN)), folder)
 
 
 def home(model: Model) -> Path:

@@ -9,7 +9,7 @@ from microtome.dictionary.architecture import Moment
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.geometry import sae, transcoder
 from microtome.dictionary.starting import untrained
-from microtome.train.tally import Reading, Tally, fired
+from microtome.train.tally import Reading, Tally, sums_of
 
 UNITS, D, ROWS = 24, 6, 700
 
@@ -21,13 +21,13 @@ def rows():
 
 
 def tallied(dictionary, x, y, parts=3) -> tuple[Tally, list]:
-    found, outcomes = Tally(UNITS), []
+    found, outcomes = Tally(), []
     moment = Moment(1.0, (torch.zeros(UNITS, dtype=torch.bool),))
     with torch.no_grad():
         for i, (one, other) in enumerate(zip(x.chunk(parts), y.chunk(parts), strict=True)):
             other = one if x is y else other
             outcome = dictionary.architecture.outcome(dictionary, one, other, moment)
-            found.add(one, other, outcome, fired(outcome), torch.tensor(float(i)))
+            found.add(sums_of(one, other, outcome), torch.tensor(float(i)))
             outcomes.append(outcome)
     return found, outcomes
 
@@ -69,8 +69,8 @@ def test_writing_the_mean_explains_nothing_and_half_of_everything_is_half_the_si
     mean = rows.mean(0)
     for share in (0.0, 0.5, 1.0):
         object.__setattr__(outcome, "y_hat", mean + share * (rows - mean))
-        found = Tally(UNITS)
-        found.add(rows, rows, outcome, fired(outcome), torch.tensor(0.0))
+        found = Tally()
+        found.add(sums_of(rows, rows, outcome), torch.tensor(0.0))
         reading = found.read(tokens=1, dead=0.0, rate=0.0, width=D)
         assert reading.variance_explained == pytest.approx(1 - (1 - share) ** 2, abs=1e-5)
         if share:
@@ -81,7 +81,7 @@ def test_a_tally_goes_on_from_its_state(rows):
     dictionary = untrained(sae("a", D, UNITS), TopK(k=3), seed=0)
     whole, _ = tallied(dictionary, rows, rows)
     first, _ = tallied(dictionary, rows[:ROWS], rows[:ROWS], parts=1)
-    again = Tally(UNITS)
+    again = Tally()
     again.restore(first.state(), torch.device("cpu"))
     later, _ = tallied(dictionary, rows[ROWS:], rows[ROWS:], parts=2)
     for name, value in later.sums.items():
@@ -91,7 +91,7 @@ def test_a_tally_goes_on_from_its_state(rows):
 
 
 def test_nothing_learned_is_not_a_number():
-    found = Tally(UNITS)
+    found = Tally()
     found.skip(torch.full((2, 1, 3), torch.nan))
     found.skip(torch.ones(2, 1, 3))
     reading = found.read(tokens=1, dead=0.0, rate=0.0, width=D)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import microtome as mt
+import microtome.train.trainee as trainee_module
 from microtome.core.progress import shown_by
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.saving import load
@@ -45,6 +46,24 @@ def test_every_architecture_finds_planted_directions(architecture):
     random = torch.randn(96, 32, generator=torch.Generator().manual_seed(9))
     found, chance = (nearest(source, vectors) for vectors in (made.write_vectors(range(96))[:, 0], random))
     assert found > chance + 0.6 * (1 - chance)
+
+
+@pytest.mark.parametrize("architecture", [entry.name for entry in ARCHITECTURES if entry.value.by_token])
+def test_a_batch_learned_from_in_parts_is_learned_from_as_a_whole(architecture, monkeypatch):
+    def after_five_steps() -> tuple[dict[str, torch.Tensor], float]:
+        source = planted(d=24, features=64)
+        one = job("resid.0", architecture, 96, **SPARSE[architecture])
+        trainee = Trainee(one, Schedule(one.training, RunConfig(**SHORT)), source, torch.device("cpu"))
+        for step in range(5):
+            trainee.learn(source.batch(512, ["resid.0"]), 512 * step)
+        return trainee.dictionary.state_dict(), trainee.read(2560).loss
+
+    whole, loss = after_five_steps()
+    monkeypatch.setattr(trainee_module, "PLACES", 2000)  # of some 50,000
+    parts, summed = after_five_steps()
+    assert summed == pytest.approx(loss, rel=1e-5)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
 
 
 def nearest(source, vectors) -> float:

@@ -24,6 +24,7 @@ def train(
     units: Annotated[int, typer.Option(min=1, help="How many; of a CLT, of each layer.")] = 8192,
     k: Annotated[int | None, typer.Option(min=1, help="Active units a token; see its architecture.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="To train on.")] = 2_000_000,
+    columns: Annotated[int | None, typer.Option(min=1, help="Processes that share the units; all by default.")] = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for the dictionary, its log and checkpoints.")] = Path("dictionary"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -36,8 +37,7 @@ def train(
     from microtome.train.training import train as run
 
     settings = settings_of(more or [])
-    if k is not None:
-        settings["k"] = k
+    settings |= {name: value for name, value in {"k": k, "columns": columns}.items() if value is not None}
     places = {"site": site, "reads": reads, "writes": writes}
     settings |= {name: sites[0] if len(sites) == 1 else sites for name, sites in places.items() if sites}
     with heard_by(lambda words: say(words, as_json=True)):

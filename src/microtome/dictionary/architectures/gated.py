@@ -30,6 +30,7 @@ class Gated(Architecture):
     """
 
     name: ClassVar[str] = "gated"
+    by_token: ClassVar[bool] = True
 
     l1: float = 5.0
 

@@ -35,6 +35,7 @@ class JumpReLU(Architecture):
     """
 
     name: ClassVar[str] = "jumprelu"
+    by_token: ClassVar[bool] = True
 
     l0: float = 5.0
     penalty: Literal["step", "tanh"] = "step"

@@ -55,7 +55,7 @@ class Linear(Architecture):
         """The choice among units and their opposites: the larger of the two readings is the absolute value."""
         n, scale = len(units.b_enc), units.norms if self.by_norm else torch.ones_like(units.b_enc)
         both, biases = torch.cat([units.W_enc, -units.W_enc]), torch.cat([units.b_enc, -units.b_enc])
-        chosen = top_of_each(x, both, biases, shift, min(k, n), torch.cat([scale, scale]))
+        chosen = top_of_each(x, both, biases, shift, k, torch.cat([scale, scale]), units.share)
         order = (chosen.rows * n + chosen.ids % n).argsort()
         return Picks((chosen.ids % n)[order], chosen.offsets, n)
 

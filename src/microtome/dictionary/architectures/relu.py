@@ -31,6 +31,7 @@ class ReLU(Architecture):
     """
 
     name: ClassVar[str] = "relu"
+    by_token: ClassVar[bool] = True
 
     l1: float = 5.0
 

@@ -1,5 +1,7 @@
 """In which numbers and on which device a model is opened."""
 
+import os
+
 import torch
 
 from microtome.core.errors import WrongUse, nearest
@@ -47,5 +49,6 @@ def device_of(asked: torch.device | str | None) -> torch.device:
 
 def _best() -> torch.device:
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        own = os.environ.get("LOCAL_RANK")  # torchrun's: one of several processes, which take a GPU each
+        return torch.device("cuda") if own is None else torch.device("cuda", int(own))
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

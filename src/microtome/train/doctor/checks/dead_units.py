@@ -18,7 +18,7 @@ class DeadUnits(Curable):
         window, run = patient.schedule.dead_after, patient.schedule.tokens
         if patient.reading.dead <= MANY or patient.at <= window + run / 4:
             return None
-        units = len(patient.trainee.since)
+        units = patient.trainee.n_units
         return Symptom(
             f"{patient.reading.dead:.1%} of {units:,} units have not fired for {window:,} tokens; more than {MANY:.0%} "
             "means that memory and time go into units that explain nothing",
