@@ -76,8 +76,8 @@ def harvests(folder: Path, kills: int, moments: random.Random) -> None:
         assert found.keys() == expected.keys()
         assert all(torch.equal(expected[name], one) for name, one in found.items())
     print(
-        f"harvest: {kills} kills within {length:.1f} s; {min(held)} to {max(held)} of {len(expected)} shards were there; "
-        f"all {kills} stores ended equal",
+        f"harvest: {kills} kills within {length:.1f} s; {min(held)} to {max(held)} of {len(expected)} shards were "
+        f"there; all {kills} stores ended equal",
         flush=True,
     )
 

@@ -166,13 +166,14 @@ class Trainee:
     def _backward(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Outcome, Mapping[str, Tensor]]:
         """Adds up gradients, and sums for figures; returns the outcome of the last part of the batch with them."""
         size, places = self._together(len(x)), 0
-        xs, sums = x.split(size), dict[str, Tensor]()
+        xs, sums, outcome = x.split(size), dict[str, Tensor](), None
         for one, other in zip(xs, xs if x is y else y.split(size), strict=True):
             outcome = self.dictionary.architecture.outcome(self.dictionary, one, other, moment)
             (outcome.loss * (len(one) / len(x))).backward()
             sums = added(sums, sums_of(one, other, outcome))
             places += sum(len(active.picks) for active in outcome.active)
         self.places = -(-places // len(x))
+        assert outcome is not None, "a batch without rows"
         return outcome, self.team.summed(sums)
 
     def _together(self, rows: int) -> int:
