@@ -153,7 +153,10 @@ class Run:
         for trainee in self.trainees:
             if any(before < due <= self.at for due in trainee.schedule.resampled_at):
                 resample(trainee, self._fresh(), self.at)
-        if crossed(self._every, before, self.at) or self.step == self.config.steps:
+        reads = crossed(self._every, before, self.at) or self.step == self.config.steps
+        if reads or len(self.trainees) > 1:  # what one trainee freed, another may need in other sizes
+            given_back()
+        if reads:
             self._read(rows, sinks, shown)
 
     def _batch(self) -> Rows:
@@ -174,7 +177,6 @@ class Run:
         shown.say(f"{_said(new)}, {speed:,.0f} tokens/s")
         for i in range(len(self.jobs)):
             self._look("reading", i, rows, sinks)
-        given_back()
 
     def _look(self, when: str, i: int, rows: Rows, sinks: Sequence[Sink]) -> None:
         patient = Patient(self.trainees[i], rows, tuple(self.readings[i]), self.at, self._fresh)

@@ -16,7 +16,7 @@ from microtome.dictionary.share import Share
 from microtome.dictionary.starting import untrained
 from microtome.train.centre import middle
 from microtome.train.job import Job
-from microtome.train.memory import kept_for_the_next_step
+from microtome.train.memory import given_back, kept_for_the_next_step
 from microtome.train.schedule import Schedule
 from microtome.train.tally import Reading, Tally, added, loss_in, sums_of
 from microtome.train.team import ALONE, Team
@@ -24,7 +24,7 @@ from microtome.train.unit_length import freed_along, made_unit
 
 Rows = Mapping[str, Float[Tensor, "t d"]]
 LEARNING_RATE, AT_UNITS = 2e-4, 2**14
-PLACES, LEAST = 1 << 21, 64  # active places, and rows, that are learned from at a time, at most and at least
+PLACES, LEAST = 1 << 20, 64  # active places, and rows, that are learned from at a time, at most and at least
 
 
 class Trainee:
@@ -172,6 +172,8 @@ class Trainee:
             (outcome.loss * (len(one) / len(x))).backward()
             sums = added(sums, sums_of(one, other, outcome))
             places += sum(len(active.picks) for active in outcome.active)
+            if len(xs) > 1:  # each part has other numbers of places: what was freed would fit none of them
+                given_back()
         self.places = -(-places // len(x))
         assert outcome is not None, "a batch without rows"
         return outcome, self.team.summed(sums)
