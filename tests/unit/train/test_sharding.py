@@ -85,20 +85,27 @@ def same(ours: Path, theirs: Path, tolerance: float = 1e-5) -> None:
         assert (mine - other).abs().max() <= tolerance * max(1.0, float(other.abs().max())), name
     for mine, other in zip(log.read(ours), log.read(theirs), strict=True):
         assert mine.keys() == other.keys()
-        exact = ("job", "tokens", "l0", "dead", "dense", "densest", "rate", "skipped")
-        assert {key: mine[key] for key in exact} == pytest.approx({key: other[key] for key in exact}, rel=1e-9)
-        assert mine["terms"] == pytest.approx(other["terms"], rel=1e-5, abs=1e-7)
-        near = ("loss", "variance_explained", "scale", "norm", "worst", "gradient")
-        assert [mine[key] for key in near] == pytest.approx([other[key] for key in near], rel=1e-4)
+        assert mine["job"] == other["job"]
+        assert figures(mine, EXACT) == pytest.approx(figures(other, EXACT), rel=1e-9)
+        assert figures(mine, NEAR) == pytest.approx(figures(other, NEAR), rel=1e-4, abs=1e-7)
+        assert mine.get("terms", {}) == pytest.approx(other.get("terms", {}), rel=1e-5, abs=1e-7)
+
+
+EXACT = ("tokens", "l0", "dead", "dense", "densest", "rate", "skipped", "bad_inputs")
+NEAR = ("loss", "variance_explained", "scale", "norm", "worst", "gradient")
+
+
+def figures(line: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """Those of the figures that a line has; where every step was skipped, it has none."""
+    return {name: line[name] for name in names if line.get(name) is not None}
 
 
 ANEW = {"resample_at": ("50%",)}
 CASES = [
-    (2, 2, "sae", "topk", {}), (4, 4, "sae", "topk", ANEW), (4, 2, "sae", "topk", ANEW), (2, 1, "sae", "topk", {}),
-    (2, 2, "sae", "batchtopk", {}), (4, 2, "sae", "batchtopk", ANEW), (4, 4, "sae", "batchtopk", {}),
-    (2, 2, "sae", "matryoshka", {}), (4, 2, "clt", "topk", ANEW), (2, 2, "clt", "batchtopk", {}),
-    (2, 2, "sae", "relu", {}), (2, 2, "sae", "gated", ANEW), (4, 2, "sae", "jumprelu", {}),
-    (2, 2, "sae", "linear", {}), (4, 2, "skip", "topk", {"decoder": "unit", "centre": "median"}),
+    (2, 2, "sae", "topk", {}), (4, 4, "sae", "topk", ANEW), (4, 2, "sae", "topk", ANEW),
+    (4, 2, "sae", "batchtopk", ANEW), (4, 4, "sae", "batchtopk", {}), (2, 2, "sae", "matryoshka", {}),
+    (4, 2, "clt", "topk", ANEW), (2, 2, "sae", "gated", ANEW), (4, 2, "sae", "jumprelu", {}),
+    (2, 2, "sae", "linear", {}), (2, 1, "skip", "topk", {"decoder": "unit", "centre": "median"}),
 ]  # fmt: skip
 
 
@@ -144,8 +151,7 @@ def stopped(folder: str, step: int, number: int, rank: int, columns: int) -> int
 AT = 7
 
 
-@pytest.mark.parametrize("first", [1, 2, 4], ids="from {}".format)
-@pytest.mark.parametrize("then", [1, 2, 4], ids="to {}".format)
+@pytest.mark.parametrize("first, then", [(4, 2), (2, 2), (2, 1), (1, 4)], ids="{}".format)
 def test_a_run_that_was_told_to_stop_is_gone_on_with_by_any_number(first, then, tmp_path):
     """The last of them is told; all stop after the same step. Then others go on, in another division."""
     trained(str(tmp_path / "one"), "sae", "batchtopk", ANEW)
@@ -169,19 +175,19 @@ def test_all_leave_as_the_one_that_heard_ctrl_c(tmp_path):
 
 
 def test_several_dictionaries_from_one_pass(tmp_path):
-    assert on_ranks(2, tmp_path, two, str(tmp_path / "many")) == two(str(tmp_path / "one")) * 2
+    assert on_ranks(2, tmp_path, two, str(tmp_path / "many")) == [two(str(tmp_path / "one"))] * 2
     for name in ("first", "second"):
         ours, theirs = (load(tmp_path / many / name).state_dict() for many in ("many", "one"))
         assert all((ours[key] - theirs[key]).abs().max() < 1e-5 for key in ours)
 
 
-def two(folder: str) -> list[list[int]]:
+def two(folder: str) -> list[int]:
     jobs = [
         job("mlp.in.0", "topk", UNITS, k=2, aux_k=4, name="first"),
         job("mlp.out.0", "jumprelu", 33, threshold=0.3, name="second"),
     ]
     run = {"tokens": 10 * BATCH, "batch": BATCH, "doctor": QUIET}
-    return [[one.n_units for one in train_many(source(), jobs, out=folder, **run)]]
+    return [one.n_units for one in train_many(source(), jobs, out=folder, **run)]
 
 
 def test_the_doctor_decides_alike_everywhere_and_is_heard_once(tmp_path):
