@@ -19,20 +19,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from one_layer_texts import Document, documents, few_documents
+from one_layer_contexts import NEURONS, TRAINED, Context, activations, contexts, marks, whole_rows
+from one_layer_texts import PROXIES, QUICK, Document, documents, few_documents
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import microtome as mt
-from microtome.activations.config import ReadingConfig
+from microtome.activations.config import HarvestConfig, ReadingConfig, StreamConfig
+from microtome.activations.store import ActivationStore
+from microtome.activations.stream import Stream
+from microtome.bench.config import MeasureConfig
+from microtome.bench.measuring import Figure
 from microtome.core.artefact import written_whole
 from microtome.data.corpus import Corpus, corpus_of
+from microtome.dictionary.baseline import beside
+from microtome.dictionary.dictionary import Dictionary
+from microtome.evidence import Measurement, Quantity
 from microtome.toy.fit import FitConfig, fit
 from microtome.toy.vocabulary import vocabulary
+from microtome.train.job import job
+from microtome.train.training import train_many
 
 ROOT = Path(__file__).parent.parent
 SITE = "mlp.neurons.0"
 CONTEXT = 128
 HELD_OUT = 5  # every fifth document
+FITTED_ON = 65_536  # tokens to which principal components, and the length of random directions, are fitted
+FROZEN = "frozen random decoder"
 
 
 @dataclass(frozen=True)
@@ -41,17 +53,27 @@ class Plan:
 
     Attributes:
         vocabulary: tokens of the model's own.
-        fitting: of the model.
-        width, neurons: of the model.
+        width, neurons, fitting: of the model.
+        units, k, tokens, batch: of the dictionaries and of their training.
+        texts: held-out documents for which the model's loss is measured.
+        draws: of shuffled labels.
+        contexts: that are looked for.
     """
 
     vocabulary: int = 2048
     width: int = 128
     neurons: int = 512
-    fitting: FitConfig = FitConfig(tokens=5_000_000)
+    fitting: FitConfig = FitConfig(tokens=14_000_000)
+    units: int = 4096
+    k: int = 16
+    tokens: int = 4_000_000
+    batch: int = 2048
+    texts: int = 500
+    draws: int = 99
+    contexts: tuple[str, ...] = tuple(PROXIES)
 
 
-QUICK = Plan(300, 16, 32, FitConfig(tokens=2000))
+SMALL = Plan(300, 16, 32, FitConfig(tokens=2000), 64, 4, 8192, 256, 4, 9, QUICK)
 
 
 def main() -> None:
@@ -61,13 +83,83 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "one-layer-study")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     asked = parser.parse_args()
-    plan = QUICK if asked.quick else Plan()
-    learned, held_out = halves(few_documents() if asked.quick else documents())
-    model = opened(plan, corpus_of(one.text for one in learned), asked.out)
-    print(model.certificate)
+    plan = SMALL if asked.quick else Plan()
+    learned, held_out = parts(few_documents() if asked.quick else documents())
+    texts = corpus_of(one.text for one in learned)
+    model = opened(plan, texts, asked.out)
+    trained = dictionaries(plan, model, texts, asked.out)
+    held_out = [cut(one, model.tokenizer) for one in held_out]
+    store = harvested(model, held_out, asked.out)
+    with minutes(asked.out, "measuring"):
+        figures = behaviour(plan, model, store, held_out, trained, asked.out)
+        found = specific(plan, model, store, held_out, trained)
+    print(*figures.values(), *(one.measured for one in found), sep="\n")
 
 
-def halves(found: list[Document]) -> tuple[list[Document], list[Document]]:
+def specific(
+    plan: Plan, model: mt.Model, store: ActivationStore, held_out: list[Document], trained: dict[str, Dictionary]
+) -> list[Context]:
+    """The contexts that are looked for, in the dictionary and in what it has to beat."""
+    rows = whole_rows(store, CONTEXT)
+    first, second = rows.half(0), rows.half(1)
+    labels = {
+        name: tuple(marks(held_out, model.tokenizer, half, name) for half in (first, second)) for name in plan.contexts
+    }
+    x = store.rows(SITE, torch.from_numpy(first.rows.ravel()[:FITTED_ON]))
+    asked = trained | {
+        NEURONS: beside(trained[TRAINED], "neurons"),
+        "random directions": beside(trained[TRAINED], "random", k=plan.k, x=x),
+    }
+    said = {who: tuple(activations(one, store, SITE, half) for half in (first, second)) for who, one in asked.items()}
+    return contexts(said, labels, plan.draws)
+
+
+def behaviour(
+    plan: Plan, model: mt.Model, store: ActivationStore, held_out: list[Document], trained: dict[str, Dictionary],
+    out: Path,
+) -> dict[str, Figure]:  # fmt: skip
+    """What is kept of the activations and of the model's loss."""
+    kept = out / "figures.json"
+    if not kept.exists():
+        config = MeasureConfig(n_texts=plan.texts, context=CONTEXT, fitted_on=FITTED_ON)
+        found = mt.measure(
+            trained[TRAINED], store, model=model, texts=[one.text for one in held_out],
+            nulls={name: one for name, one in trained.items() if name != TRAINED}, config=config,
+        )  # fmt: skip
+        with written_whole(kept) as temporary:
+            temporary.write_text(json.dumps({name: one.to_dict() for name, one in found.items()}), encoding="utf-8")
+    told = json.loads(kept.read_text(encoding="utf-8"))
+    return {name: (Measurement if "nulls" in one else Quantity).from_dict(one) for name, one in told.items()}
+
+
+def harvested(model: mt.Model, held_out: list[Document], out: Path) -> ActivationStore:
+    """The activations of the held-out documents, the first token of each left out."""
+    with minutes(out, "harvesting"):
+        config = HarvestConfig(context=CONTEXT)
+        return mt.harvest(model, [one.text for one in held_out], [SITE], out=out / "held-out", config=config)
+
+
+def dictionaries(plan: Plan, model: mt.Model, learned: Corpus, out: Path) -> dict[str, Dictionary]:
+    """The dictionary, and one whose write vectors stay as they are drawn, in one pass over the same tokens."""
+    jobs = [
+        job(SITE, units=plan.units, k=plan.k, name=TRAINED),
+        job(SITE, units=plan.units, k=plan.k, name=FROZEN, fixed_writes=True),
+    ]
+    with minutes(out, "training the dictionaries"):
+        made = train_many(
+            Stream(model, learned, [SITE], StreamConfig(context=CONTEXT)), jobs, out=out / "dictionaries", resume=True,
+            tokens=plan.tokens, batch=plan.batch, doctor={"dead_units": "warn", "dense_units": "warn"},
+        )  # fmt: skip
+    return {one.name: dictionary for one, dictionary in zip(jobs, made, strict=True)}
+
+
+def cut(document: Document, tokenizer: PreTrainedTokenizerFast) -> Document:
+    """As much of a document as the model reads at once, and two tokens more, lest the last words be read otherwise."""
+    spans = tokenizer(document.text, return_offsets_mapping=True)["offset_mapping"]
+    return replace(document, text=document.text[: spans[: CONTEXT + 2][-1][1]])
+
+
+def parts(found: list[Document]) -> tuple[list[Document], list[Document]]:
     """What is learned from, and what is held out."""
     return [one for i, one in enumerate(found) if i % HELD_OUT], found[::HELD_OUT]
 
