@@ -183,7 +183,7 @@ def contexts(
     found = []
     for number, (name, halves) in enumerate(labels.items()):
         judged = {who: judge(chosen[who][number], second, halves[1]) for who, (_, second) in said.items()}
-        shuffled = of_shuffled(*said[TRAINED], *halves, draws)
+        shuffled = of_shuffled(said[TRAINED], halves, draws)
         found.append(Context(name, judged, measured(name, judged, shuffled), float(halves[1].mean())))
     return found
 
@@ -194,9 +194,14 @@ def judge(chosen: Chosen, said: sparse.csr_array, context: Bool[np.ndarray, "i p
 
 
 def of_shuffled(
-    first: sparse.csr_array, second: sparse.csr_array, a: Bool[np.ndarray, "i p"], b: Bool[np.ndarray, "j p"], draws: int
+    first: sparse.csr_array,
+    second: sparse.csr_array,
+    a: Bool[np.ndarray, "i p"],
+    b: Bool[np.ndarray, "j p"],
+    draws: int,
 ) -> list[float]:
     """The F1 on the second half where each document has the labels of another, unit and threshold chosen anew."""
+    (first, second), (a, b) = said, labels
     orders = [np.random.default_rng(seed) for seed in range(draws)]
     shuffled = [(a[rng.permutation(len(a))], b[rng.permutation(len(b))]) for rng in orders]
     chosen = choose(first, np.stack([one.ravel() for one, _ in shuffled], 1).astype(np.float32))

@@ -53,7 +53,8 @@ class Plan:
 
     Attributes:
         vocabulary: tokens of the model's own.
-        width, neurons, fitting: of the model.
+        width, neurons: of the model.
+        fitted: tokens to which the model is fitted.
         units, k, tokens, batch: of the dictionaries and of their training.
         texts: held-out documents for which the model's loss is measured.
         draws: of shuffled labels.
@@ -63,17 +64,17 @@ class Plan:
     vocabulary: int = 2048
     width: int = 128
     neurons: int = 512
-    fitting: FitConfig = FitConfig(tokens=14_000_000)
+    fitted: int = 5_000_000
     units: int = 4096
     k: int = 16
-    tokens: int = 4_000_000
+    tokens: int = 3_000_000
     batch: int = 2048
     texts: int = 500
     draws: int = 99
     contexts: tuple[str, ...] = tuple(PROXIES)
 
 
-SMALL = Plan(300, 16, 32, FitConfig(tokens=2000), 64, 4, 8192, 256, 4, 9, QUICK)
+SMALL = Plan(300, 16, 32, 20_000, 64, 4, 8192, 256, 16, 9, QUICK)
 
 
 def main() -> None:
@@ -187,7 +188,9 @@ def opened(plan: Plan, learned: Corpus, out: Path) -> mt.Model:
             tokenizer = vocabulary(learned.first(8000).documents(), plan.vocabulary)
             module = network(plan, tokenizer)
             reading = ReadingConfig(context=CONTEXT, batch_rows=16)
-            losses = fit(module, tokenizer, learned, plan.fitting, reading=reading, out=out / "fitting")
+            losses = fit(
+                module, tokenizer, learned, FitConfig(tokens=plan.fitted), reading=reading, out=out / "fitting"
+            )
         part = folder.with_name("part")
         tokenizer.save_pretrained(part)
         module.save_pretrained(part)
