@@ -12,6 +12,8 @@ stopped goes on; remove that folder to begin anew. Writes docs/one-layer-study.m
 
 import argparse
 import json
+import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import transformers
 from one_layer_contexts import NEURONS, TRAINED, Context, activations, contexts, marks, whole_rows
+from one_layer_page import page
 from one_layer_texts import PROXIES, QUICK, Document, documents, few_documents
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -94,6 +98,16 @@ def main() -> None:
     with minutes(asked.out, "measuring"):
         figures = behaviour(plan, model, store, held_out, trained, asked.out)
         found = specific(plan, model, store, held_out, trained)
+    spent = json.loads((asked.out / "minutes.json").read_text(encoding="utf-8"))
+    page(
+        figures, found, asked.docs, width=plan.width, neurons=plan.neurons, vocabulary=len(model.tokenizer),
+        parameters=sum(one.numel() for one in model.module.parameters()), fitted=plan.fitted, units=plan.units, k=plan.k,
+        kinds=len({one.kind for one in held_out}), tokens=plan.tokens // plan.batch * plan.batch, held=len(held_out),
+        draws=plan.draws, command=" ".join(["python", *sys.argv]), date=time.strftime("%Y-%m-%d"),
+        machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+        versions=f"torch {torch.__version__}, transformers {transformers.__version__}",
+        minutes=", ".join(f"{stage} {spent[stage]:.1f} minutes" for stage in spent),
+    )  # fmt: skip
     print(*figures.values(), *(one.measured for one in found), sep="\n")
 
 

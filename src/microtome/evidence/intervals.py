@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -188,17 +188,17 @@ def _student(
     return float(value - half), float(value + half)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray, axis: int) -> np.ndarray:
+def _ratio(above: np.ndarray, below: np.ndarray, axis: int) -> Any:
     return above.sum(axis=axis) / below.sum(axis=axis)
 
 
-def _two_ratios(a: np.ndarray, below_a: np.ndarray, b: np.ndarray, below_b: np.ndarray, axis: int) -> np.ndarray:
+def _two_ratios(a: np.ndarray, below_a: np.ndarray, b: np.ndarray, below_b: np.ndarray, axis: int) -> Any:
     return _ratio(a, below_a, axis) - _ratio(b, below_b, axis)
 
 
 def _bca(
     columns: tuple[Float[np.ndarray, " items"], ...],
-    statistic: Callable[..., np.ndarray],
+    statistic: Callable[..., Any],
     level: float,
     seed: int,
     resamples: int,
