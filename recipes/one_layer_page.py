@@ -119,17 +119,17 @@ PAGE = """# A one-layer model, taken apart
 
 After *Towards Monosemanticity* (Bricken et al. 2023), as small as two cores can do it: a transformer of one layer
 ({parameters:,} weights, width {width}, {neurons} ReLU neurons, a vocabulary of {vocabulary:,} tokens) is fitted to
-{fitted:,} tokens of {kinds} kinds of text, and a dictionary of {units:,} units (TopK, k = {k}) to {tokens:,} activations
-of its neurons. All figures are of {held:,} held-out documents. The paper's model read 100 billion tokens and its
-dictionary 8 billion activations: what follows is its method and not its scale.
+{fitted:,} tokens of {kinds} kinds of text, and a dictionary of {units:,} units (TopK, k = {k}) to {tokens:,}
+activations of its neurons. All figures are of {held:,} held-out documents. The paper's model read 100 billion tokens
+and its dictionary 8 billion activations: what follows is its method and not its scale.
 
 `{command}` made this page and its pictures ({date}, {machine}, {versions}; {minutes}).
 
 ## What is kept of the model's loss
 
-The paper reports that its dictionary of 4,096 units (A/1) recovers 79% of the log-likelihood loss reduction that the MLP
-layer provides. Here, over {documents} documents, with 95% intervals over them; a null is one draw, beside it in brackets
-the interval of the dictionary's advantage.
+The paper reports that its dictionary of 4,096 units (A/1) recovers 79% of the log-likelihood loss reduction that the
+MLP layer provides. Here, over {documents} documents, with 95% intervals over them; a null is one draw, beside it in
+brackets the interval of the dictionary's advantage.
 
 ![Loss recovered by the dictionary and by what it has to beat](pictures/one-layer-loss.png)
 
@@ -151,8 +151,8 @@ decoder; and, {draws} times, for labels that each document has from another one,
 
 *Precision* is the paper's specificity (share in context of the tokens at which it fires), *recall* its sensitivity,
 *of activation* the share in context of all that the unit says at any strength, *r* the correlation of activation and
-context; in brackets the best raw neuron's. *Base* is the share of all tokens that are in context. *p* is against shuffled
-labels, adjusted for {contexts} tests (Benjamini-Hochberg).
+context; in brackets the best raw neuron's. *Base* is the share of all tokens that are in context. *p* is against
+shuffled labels, adjusted for {contexts} tests (Benjamini-Hochberg).
 
 {beaten}
 

@@ -101,9 +101,10 @@ def main() -> None:
     spent = json.loads((asked.out / "minutes.json").read_text(encoding="utf-8"))
     page(
         figures, found, asked.docs, width=plan.width, neurons=plan.neurons, vocabulary=len(model.tokenizer),
-        parameters=sum(one.numel() for one in model.module.parameters()), fitted=plan.fitted, units=plan.units, k=plan.k,
-        kinds=len({one.kind for one in held_out}), tokens=plan.tokens // plan.batch * plan.batch, held=len(held_out),
-        draws=plan.draws, command=" ".join(["python", *sys.argv]), date=time.strftime("%Y-%m-%d"),
+        parameters=sum(one.numel() for one in model.module.parameters()), fitted=plan.fitted,
+        units=plan.units, k=plan.k, kinds=len({one.kind for one in held_out}),
+        tokens=plan.tokens // plan.batch * plan.batch, held=len(held_out), draws=plan.draws,
+        command=" ".join(["python", *sys.argv]), date=time.strftime("%Y-%m-%d"),
         machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
         versions=f"torch {torch.__version__}, transformers {transformers.__version__}",
         minutes=", ".join(f"{stage} {spent[stage]:.1f} minutes" for stage in spent),
