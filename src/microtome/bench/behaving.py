@@ -13,7 +13,7 @@ from microtome.core.progress import track
 from microtome.dictionary.dictionary import Dictionary
 from microtome.metrics.cross_entropy import CrossEntropyAdded, CrossEntropyRecoveredMean, CrossEntropyRecoveredZero
 from microtome.model.edits import Edit, set, splice
-from microtome.model.inputs import Batch
+from microtome.model.inputs import Batch, to_batch
 from microtome.model.model import Model
 
 ROWS = 8
@@ -82,7 +82,7 @@ def _rows(model: Model, texts: Iterable[str], config: MeasureConfig) -> list[lis
 def _encoded(model: Model, texts: Iterable[str], context: int) -> Iterator[list[int]]:
     for text in texts:
         if text.strip():
-            ids = list(model.batch(text).tokens[0][:context])
+            ids = list(to_batch(text, model.tokenizer, model.device).tokens[0][:context])  # a text may be longer
             if len(ids) > 1:
                 yield ids
 

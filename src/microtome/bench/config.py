@@ -20,8 +20,11 @@ class MeasureConfig(Config):
         batch: tokens at once.
         n_texts: texts that the model reads for the cross-entropy, or all.
         context: tokens of each.
+        probe_units: of how many units a probe for a concept may read, each measured on its own.
+        n_labelled: labelled texts of a concept, as many of both classes.
+        draws: of shuffled labels.
         level: of intervals.
-        seed: of random directions and of intervals.
+        seed: of random directions, of what is split and drawn, and of intervals.
     """
 
     baselines: tuple[str, ...] = ("pca", "random", "neurons")
@@ -31,11 +34,14 @@ class MeasureConfig(Config):
     batch: int = 4096
     n_texts: int = 64
     context: int = 128
+    probe_units: tuple[int, ...] = (1, 5)
+    n_labelled: int = 400
+    draws: int = 99
     level: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("fitted_on", "batch", "n_texts", "context"):
+        for name in ("fitted_on", "batch", "n_texts", "context", "n_labelled", "draws"):
             if getattr(self, name) < 1:
                 raise WrongUse("measure a dictionary", found=f"{name} = {getattr(self, name)}", do="give at least 1")
         if not (0 < self.level < 1 and self.ordinary > 0):

@@ -2,25 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from microtome.activations.store import ActivationStore
 from microtome.bench.behaving import Losses, behave
 from microtome.bench.config import MeasureConfig
+from microtome.bench.further import Figure, Further
+from microtome.bench.judging import measured
 from microtome.bench.reconstructing import Figures, read
 from microtome.core.errors import SiteNotFound, WrongUse, nearest
 from microtome.data.corpus import Corpus, corpus_of
 from microtome.dictionary.baseline import beside
 from microtome.dictionary.dictionary import Dictionary
-from microtome.evidence.intervals import difference_of_ratios, ratio_of_sums
 from microtome.evidence.measurement import Measurement
-from microtome.evidence.null import Null
 from microtome.evidence.quantity import Quantity
-from microtome.metrics.metric import HasItems
 from microtome.model.model import Model
-
-Figure = Measurement | Quantity
 
 
 def measure(
@@ -30,37 +28,40 @@ def measure(
     model: Model | None = None,
     texts: "str | Path | Corpus | Iterable[str] | None" = None,
     nulls: Mapping[str, Dictionary] | None = None,
-    control: tuple[Dictionary, ActivationStore] | None = None,
     config: MeasureConfig | None = None,
+    **further: Any,
 ) -> dict[str, Figure]:
     """What a dictionary reconstructs, and what a model makes of it, with intervals over documents.
 
     Args:
         dictionary: what is measured.
         store: activations of its sites, best of documents that it was not trained on (`store.split`).
-        model: with `texts`, measures the cross-entropy that is recovered where it takes the model's own place.
+        model: with `texts`, measures the cross-entropy that is recovered where it takes the model's own place; with
+            `concepts` or `classes`, what its units tell.
         texts: a corpus, a path or texts, best none that it was trained on.
         nulls: dictionaries that were made for nothing else than to be beaten, by name, such as one with a frozen
             random decoder, trained as this one was. Where a dictionary reads and writes one site, those of
             `config.baselines` are made on the spot.
-        control: the same dictionary trained on the model with reinitialised weights, and the store that it was
-            trained on: how much of the figure has nothing to do with what the model learned. Not a null.
         config: see `MeasureConfig`.
+        **further: `control=`, `concepts=`, `classes=` and `reseeded=`: see `Further`.
 
     Returns:
         by name, measurements for what is evidence, quantities for counts and descriptions.
 
     Raises:
         SiteNotFound: the store lacks one of its sites.
-        WrongUse: nothing to beat, a model without texts or texts without a model.
+        UnknownName: an argument that it does not have.
+        WrongUse: nothing to beat, a model without anything for it to read, or the other way round.
     """
-    config = config or MeasureConfig()
+    config, asked = config or MeasureConfig(), Further.of(further)
     _check(dictionary, store)
-    if (model is None) != (texts is None):
+    reading = [name for name, one in {"texts": texts, **asked.read_by_a_model}.items() if one is not None]
+    if (model is None) != (not reading):
         raise WrongUse(
-            f"measure {dictionary}", found="texts without a model" if model is None else "a model without texts",
-            do="give both, for the cross-entropy, or neither",
-        )  # fmt: skip
+            f"measure {dictionary}",
+            found=f"{' and '.join(reading)} without a model" if model is None else "a model without texts",
+            do="give a model and texts, for the cross-entropy, or concepts or classes for it; or neither",
+        )
     own = read(dictionary, store, config)
     others = {**made_on_the_spot(dictionary, store, own.l0.value(), config), **(nulls or {})}
     if not others:
@@ -74,10 +75,7 @@ def measure(
         documents = corpus_of(texts).documents()
         losses = behave({"": dictionary, **others}, model, documents, store.means, config)
         found.update(_behaviour(losses, config))
-    if control is not None:
-        value = read(*control, config).of_all["explained_variance"].value()
-        name, note = "variance explained, reinitialised model", "a control: what needs no trained model"
-        found[name] = Quantity(name, value, "share", note)
+    found.update(asked.measured(dictionary, model, others, config))
     return found
 
 
@@ -144,34 +142,3 @@ def _behaviour(losses: Mapping[str, Losses], config: MeasureConfig) -> dict[str,
         mean: measured(mean, own.mean, {name: one.mean for name, one in theirs.items()}, "share", config),
         added.name: added,
     }
-
-
-def measured(
-    name: str, own: HasItems, theirs: Mapping[str, HasItems], measured_in: str, config: MeasureConfig
-) -> Measurement:
-    """A ratio over documents beside the same of each null, each of one draw with an interval of the advantage.
-
-    Documents in which there is nothing to explain (no variance; an ablation that costs nothing) are left out of all
-    of them alike, and counted in what it is measured in.
-
-    Raises:
-        WrongUse: there is nothing to explain in any document.
-    """
-    ours, others = own.per_item(), {null: other.per_item() for null, other in theirs.items()}
-    kept = ours.denominators > 0
-    if not kept.any():
-        raise WrongUse(
-            f"measure the {name}", found=f"nothing to explain in any of {len(kept)} documents",
-            do="give texts that the model reads better than an ablated one; a random model reads none better",
-        )  # fmt: skip
-    if not kept.all():
-        measured_in += f"; {int((~kept).sum())} of {len(kept)} documents left out, in which there is nothing to explain"
-    above, below = ours.numerators[kept], ours.denominators[kept]
-    value, interval = ratio_of_sums(above, below, config.level, config.seed)
-    nulls = []
-    for null, other in others.items():
-        beaten = other.numerators[kept]
-        advantage = difference_of_ratios(above, beaten, below, config.level, config.seed).interval
-        draw = float(beaten.sum() / other.denominators[kept].sum())
-        nulls.append(Null.against(null, value, [draw], effect_interval=advantage))
-    return Measurement(name, value, interval, config.level, tuple(nulls), int(kept.sum()), config.seed, measured_in)

@@ -6,6 +6,7 @@ from microtome.evidence.finding import Finding
 from microtome.evidence.intervals import (
     Estimate,
     clopper_pearson,
+    difference_of_own_ratios,
     difference_of_ratios,
     mean_interval,
     most_errors,
@@ -24,6 +25,7 @@ __all__ = [
     "area_over_log",
     "benjamini_hochberg",
     "clopper_pearson",
+    "difference_of_own_ratios",
     "difference_of_ratios",
     "log_weights",
     "mean_interval",

@@ -1,7 +1,7 @@
 """Sparse probing: how well a concept can be read from one unit, or from a few."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -143,17 +143,51 @@ class SparseProbing(Metric):
         return self._pooled.means(), labels
 
 
+def probe_of_words(texts: Sequence[str], labels: Bool[np.ndarray, " i"], seed: int = 0) -> Probe:
+    """The same regression on the words of the texts: the null that knows no model, on the same held-out documents.
+
+    A bag of words: how often each word of the training documents occurs, as 1 + ln of the count, times its inverse
+    document frequency, rows of norm 1 (scikit-learn's `TfidfVectorizer`). All words are read, not the k best: `units`
+    are their columns.
+
+    Args:
+        texts: of the documents, in the order of their numbers.
+        labels: of each.
+        seed: of the split, as `SparseProbing` has it.
+
+    Raises:
+        MissingPackage: scikit-learn is not installed.
+    """
+    text = need("sklearn.feature_extraction.text", extra="probe")
+    train, test = _split(labels, seed)
+    bag = text.TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+|[^\w\s]")
+    known = bag.fit_transform([texts[i] for i in train])
+    new = bag.transform([texts[i] for i in test])
+    return _fitted(np.arange(known.shape[1]), (known, new), labels, (train, test))
+
+
 def _probe(name: str, means: sparse.csr_array, labels: Bool[np.ndarray, " i"], k: int, seed: int) -> Probe:
-    linear = need("sklearn.linear_model", extra="probe")
     train, test = _split(labels, seed)
     units = _most_different(means[train], labels[train], k)
     few = means[:, units].toarray()
     deviation = few[train].std(0)
     # The mean is taken off for the solver alone: without it a large steady unit keeps it from converging.
     few = (few - few[train].mean(0)) / np.where(deviation > 0, deviation, 1.0)
+    return _fitted(units, (few[train], few[test]), labels, (train, test))
+
+
+def _fitted(
+    units: Int[np.ndarray, " k"],
+    features: tuple[Any, Any],
+    labels: Bool[np.ndarray, " i"],
+    rows: tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]],
+) -> Probe:
+    """Fits to the features of the training documents, dense or sparse, and tests on those of the others."""
+    linear = need("sklearn.linear_model", extra="probe")
+    train, test = rows
     model = linear.LogisticRegression(C=1.0, max_iter=1000, class_weight="balanced")
-    model.fit(few[train], labels[train])
-    right = model.predict(few[test]) == labels[test]
+    model.fit(features[0], labels[train])
+    right = model.predict(features[1]) == labels[test]
     of_class = np.where(labels[test], labels[test].sum(), (~labels[test]).sum())
     return Probe(units, test, right, 0.5 / of_class)
 

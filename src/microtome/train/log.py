@@ -83,6 +83,8 @@ class WeightsAndBiases:
 
     def __init__(self, run: Any):
         self._run = run
+        run.define_metric("tokens")
+        run.define_metric("*", step_metric="tokens")  # their own step counts calls, of all jobs together
 
     def __call__(self, job: str, tokens: int, figures: Mapping[str, Any]) -> None:
         """All figures of a job together."""

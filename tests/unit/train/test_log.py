@@ -52,3 +52,15 @@ def test_what_is_not_installed_is_named(tmp_path):
         log.opened(tmp_path, RunConfig(wandb="project"), tokens=0),
     ):
         pass
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="the extra `wandb` is not installed")
+def test_weights_and_biases_keeps_every_reading_by_its_tokens(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    with log.opened(tmp_path, RunConfig(wandb="project"), tokens=0) as (_, sink):
+        sink("sae", 10, {"l0": 3.0, "terms": {"aux": 2.0}, "said": "words"})
+        sink("sae", 20, {"l0": 4.0})
+    (written,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    held = written.read_bytes()
+    assert all(name in held for name in (b"project", b"sae/l0", b"sae/terms/aux", b"tokens"))

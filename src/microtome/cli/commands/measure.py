@@ -17,9 +17,16 @@ def measure(
     dictionary: Annotated[Path, typer.Argument(help="A dictionary's folder or file, ours or another tool's.")],
     store: Annotated[Path, typer.Option(help="Activations of its sites (`microtome harvest`).")] = Path("store"),
     whole: Annotated[bool, typer.Option("--whole", help="All documents, not the tenth held out.")] = False,
-    model: Annotated[str | None, typer.Option(help="For the cross-entropy: the model that was harvested.")] = None,
+    model: Annotated[str | None, typer.Option(help="For texts and concepts: the model that was harvested.")] = None,
     texts: Annotated[str | None, typer.Option(help="For the cross-entropy: texts to read.")] = None,
     null: Annotated[list[Path] | None, typer.Option(help="A dictionary to beat; several may be given.")] = None,
+    concept: Annotated[
+        list[str] | None,
+        typer.Option(help="For sparse probing: a labelled set of sae-probes, such as 159_code_Python; or several."),
+    ] = None,
+    reseeded: Annotated[
+        list[Path] | None, typer.Option(help="The same dictionary of another seed, to look for its units; or several.")
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +45,8 @@ def measure(
         texts=texts,
         nulls={path.name: load_dictionary(path) for path in null or ()},
         config=MeasureConfig(seed=seed),
+        concepts={name: name for name in concept} if concept else None,
+        reseeded={str(path): load_dictionary(path) for path in reseeded} if reseeded else None,
     )
     say("\n".join(map(str, found.values())), as_json=as_json)
     if as_json:

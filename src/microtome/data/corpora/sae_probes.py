@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from microtome.core.config import Config
-from microtome.core.errors import NotFound, UnknownName
+from microtome.core.errors import NotFound, UnknownName, WrongUse
 from microtome.core.need import need
 from microtome.data.corpus import CORPORA, Corpus, Source
 from microtome.data.files import of_files
@@ -81,15 +81,48 @@ def chosen(paths: Sequence[Path], sets: Sequence[str]) -> list[Path]:
 
 def texts(paths: Sequence[Path]) -> Iterator[str]:
     """The prompts of sets, each text once: many sets label the same ones."""
-    zstandard = need("zstandard", extra="corpus")
     seen: set[int] = set()
     for path in paths:
-        with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as raw:
-            for row in csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")):
-                text = row["prompt"]
-                if (key := hash(text)) not in seen:
-                    seen.add(key)
-                    yield text
+        for row in rows(path):
+            text = row["prompt"]
+            if (key := hash(text)) not in seen:
+                seen.add(key)
+                yield text
+
+
+def rows(path: Path) -> Iterator[dict[str, str]]:
+    """A set as it stands: prompts, and the target of each."""
+    zstandard = need("zstandard", extra="corpus")
+    with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as raw:
+        yield from csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline=""))
+
+
+def pairs(name: str) -> Iterator[tuple[str, bool]]:
+    """The prompts of one set, and whether each is of the positive class: the last of two targets in sorted order.
+
+    Args:
+        name: of a set, `159_code_Python`; of one with more targets, the positive one too: `97_news_class=Politics`.
+
+    Raises:
+        NotFound: the package is not installed.
+        UnknownName: no set of this name, or no such target.
+        WrongUse: a set without two targets, and none was named.
+    """
+    set_name, _, target = name.partition("=")
+    found = [path for path in files() if path.name.removesuffix(ENDING) == set_name]
+    if not found:
+        names = [path.name.removesuffix(ENDING) for path in files()]
+        raise UnknownName("set of sae-probes", set_name, names, do="name one set, such as 159_code_Python")
+    targets = sorted({row["target"] for row in rows(found[0])})
+    if target and target not in targets:
+        raise UnknownName(f"target of {set_name}", target, targets, do="name one of the set's targets")
+    if not target and len(targets) != 2:
+        raise WrongUse(
+            f"read the labels of {set_name!r}", found=f"{len(targets)} targets: {', '.join(targets[:5])}, …",
+            do=f"name the one that counts as positive, as in {set_name}={targets[0]}",
+        )  # fmt: skip
+    positive = target or targets[-1]
+    return ((row["prompt"], row["target"] == positive) for row in rows(found[0]))
 
 
 def open_probes(path: Path | None, options: ProbeOptions) -> Corpus:
