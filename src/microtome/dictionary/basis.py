@@ -142,9 +142,8 @@ def layers_of(dictionary: "Dictionary") -> tuple[int, ...]:
     found = {layer: _block(dictionary, layer) for layer in sorted({int(name) for name in named})}
     for i, block in geometry.numbered:
         if i not in found.values():
-            raise _elsewhere(
-                f"take {dictionary} as a basis", dictionary, block, "whose units read mlp.in.L and write mlp.out.L alone"
-            )
+            wanted = "whose units read mlp.in.L and write mlp.out.L alone"
+            raise _elsewhere(f"take {dictionary} as a basis", dictionary, block, wanted)
     return tuple(found)
 
 

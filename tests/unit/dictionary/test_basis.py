@@ -76,7 +76,7 @@ def test_layers_are_those_of_its_sites():
     assert layers_of(made(4)) == (4,)
     assert layers_of(together([made(layer) for layer in (2, 0)])) == (0, 2)
     for other in (made(geometry=sae("resid.0", D, UNITS)), NO_BASIS["a clt"][0]):
-        with pytest.raises(NotSupported, match="give transcoders, whose units read mlp.in"):
+        with pytest.raises(NotSupported, match=r"give transcoders, whose units read mlp.in"):
             layers_of(other)
 
 
