@@ -87,7 +87,7 @@ def trace(
 
 def _carriers(question: Question, flow: Change, scores: Float[Tensor, "l p u"], n: int) -> Chosen:
     """The chosen units, of which there must be some."""
-    chosen = choose(scores, n)
+    chosen = choose(scores * flow.differs, n)
     if not len(chosen):
         raise WrongUse(
             f"trace the answer at position {question.target.position}",
