@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from microtome.circuit.attribution import RULES, half, integrated, mean, scored
-from microtome.circuit.change import change, side_by_side
+from microtome.circuit.bases.neurons import NEURONS
+from microtome.circuit.basis import side_by_side
+from microtome.circuit.change import change
 from microtome.circuit.faithfulness import patched
 from microtome.circuit.proving import prove
 from microtome.circuit.question import Question, ask
@@ -44,9 +46,9 @@ def test_every_row_of_a_trace_sums_to_its_change(model, position):
 
 def supported(model) -> tuple[object, object]:
     """A target and its rival that falls when every unit takes its counterfactual value."""
-    values = side_by_side([layer.neurons for layer in freeze(model, OTHER).layers])
-    none = torch.zeros((1, *values.shape), dtype=torch.bool)
-    before, after = patched(model, CLEAN, values, TARGET, torch.cat([none, ~none])).tolist()
+    question = question_of(model)
+    none = torch.zeros((1, *question.clean.values.shape), dtype=torch.bool)
+    before, after = patched(question, torch.cat([none, ~none])).tolist()
     return ((5, 8), 6) if before > after else (6, (5, 8))
 
 
@@ -92,7 +94,7 @@ def test_patching_is_what_hooks_on_the_untouched_module_do(model):
         pytest.skip("experts have no one module whose input the units are; tests/contract/test_edits.py holds them")
     values = side_by_side([layer.neurons for layer in freeze(model, OTHER).layers])
     where = torch.rand((4, *values.shape), generator=torch.Generator().manual_seed(0)) < 0.5
-    found = patched(model, CLEAN, values, TARGET, where)
+    found = patched(question_of(model), where)
 
     def filled(i: int) -> Callable[..., tuple[torch.Tensor]]:
         return lambda module, args: (torch.where(where[:, i], values[i], args[0]),)
@@ -110,7 +112,7 @@ def test_patching_is_what_hooks_on_the_untouched_module_do(model):
 
 
 def question_of(model) -> Question:
-    return ask(model, CLEAN, OTHER, TARGET)
+    return ask(model, CLEAN, OTHER, TARGET, NEURONS)
 
 
 def test_integrated_gradients_of_the_embeddings_sum_to_the_change(model):
@@ -126,7 +128,7 @@ def test_integrated_gradients_of_the_embeddings_sum_to_the_change(model):
 
 def test_the_mean_rule_is_the_mean_of_both_prompts(model):
     question = question_of(model)
-    turned = ask(model, OTHER, CLEAN, TARGET)
+    turned = ask(model, OTHER, CLEAN, TARGET, NEURONS)
     both = zip(mean(question).units, half(question).units, half(turned).units, strict=True)
     for ours, here, there in both:
         torch.testing.assert_close(ours, (here + there) / 2, rtol=0, atol=1e-12)
@@ -136,14 +138,15 @@ def test_the_mean_rule_is_the_mean_of_both_prompts(model):
 def test_scores_are_changes_times_the_gradients_of_the_rule(model, rule):
     question = question_of(model)
     gradients = RULES.get(rule)(question)
-    scores, embeds = scored(question, gradients)
+    scores = scored(question, gradients)
     for i, (clean, other) in enumerate(zip(question.clean.layers, question.other.layers, strict=True)):
-        width = clean.neurons.shape[1]
-        expected = (clean.neurons - other.neurons) * gradients.units[i]
-        torch.testing.assert_close(scores[i, :, :width], expected, rtol=0, atol=1e-12)
-        assert not scores[i, :, width:].any()
-    assert embeds.shape == (len(CLEAN),)
-    assert embeds.abs().max() > 0
+        width = clean.values.shape[1]
+        expected = (clean.values - other.values) * gradients.units[i]
+        torch.testing.assert_close(scores.units[i, :, :width], expected, rtol=0, atol=1e-12)
+        assert not scores.units[i, :, width:].any()
+    assert scores.embed.shape == (len(CLEAN),)
+    assert scores.embed.abs().max() > 0
+    assert scores.errors == {}
 
 
 def test_wrong_questions_are_refused(tiny):

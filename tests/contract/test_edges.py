@@ -8,7 +8,7 @@ with the operator.
 import pytest
 import torch
 
-from microtome.circuit.bases.neurons import Neurons
+from microtome.circuit.bases.neurons import NEURONS
 from microtome.circuit.change import change
 from microtome.circuit.edges import (
     Chosen,
@@ -37,14 +37,14 @@ def prompts(request, tiny):
     other = ids.clone()
     other[0, 3] = 3 + (other[0, 3] + 5) % 90
     other[0, 6] = 3 + (other[0, 6] + 7) % 90
-    return freeze(model, ids), freeze(model, other)
+    return NEURONS.cut(freeze(model, ids), freeze(model, other))
 
 
-def chosen_units(frozen, n=120):
+def chosen_units(clean, n=120):
     draw = torch.Generator().manual_seed(0)
     cells = [
-        torch.cartesian_prod(torch.tensor([i]), torch.arange(3, N_TOKENS), torch.arange(layer.layer.n_units))
-        for i, layer in enumerate(frozen.layers)
+        torch.cartesian_prod(torch.tensor([i]), torch.arange(3, N_TOKENS), torch.arange(layer.n_units))
+        for i, layer in enumerate(clean.layers)
     ]
     rows = torch.cat(cells)
     return Chosen(*rows[torch.randperm(len(rows), generator=draw)[:n].sort().values].T)
@@ -54,7 +54,7 @@ def chosen_units(frozen, n=120):
 def test_rows_sum_to_their_values(prompts, against):
     clean, other = prompts
     flow = change(clean, other if against else None, TARGET)
-    matrix = direct_edges(clean, flow, TARGET, chosen_units(clean), Neurons())
+    matrix = direct_edges(clean, flow, TARGET, chosen_units(clean))
     assert matrix.imbalance().max() < 1e-12
     assert matrix.remainder.abs().max() > 1e-3
 
@@ -62,9 +62,9 @@ def test_rows_sum_to_their_values(prompts, against):
 def test_edges_equal_autograd(prompts):
     clean, _ = prompts
     chosen = chosen_units(clean)
-    matrix = direct_edges(clean, change(clean, None, TARGET), TARGET, chosen, Neurons())
-    embed = clean.embed.clone().requires_grad_()
-    passed = replay(clean, embed, cut=True)
+    matrix = direct_edges(clean, change(clean, None, TARGET), TARGET, chosen)
+    embed = clean.frozen.embed.clone().requires_grad_()
+    passed = replay(clean.frozen, embed, cut=True)
     last = len(clean.layers) - 1
     checked = [int(i) for i in chosen.at(last)[:4]] + [int(i) for i in chosen.at(last - 1)[:4]]
     for row in checked:
@@ -75,14 +75,14 @@ def test_edges_equal_autograd(prompts):
         for i, grad in enumerate(grads):
             here = chosen.at(i)
             where = chosen.positions[here], chosen.units[here]
-            expected = grad[where] * clean.layers[i].neurons[where]
+            expected = grad[where] * clean.layers[i].values[where]
             assert (matrix.units[row, here] - expected).abs().max() < 1e-10
 
 
 def test_a_forgotten_unit_shows(prompts):
     """The sum is a test: a matrix that lost one edge no longer balances."""
     clean, _ = prompts
-    matrix = direct_edges(clean, change(clean, None, TARGET), TARGET, chosen_units(clean), Neurons())
+    matrix = direct_edges(clean, change(clean, None, TARGET), TARGET, chosen_units(clean))
     row, column = divmod(int(matrix.units.abs().argmax()), matrix.units.shape[1])
     matrix.units[row, column] = 0
     assert matrix.imbalance()[row] > 1e-6
@@ -91,8 +91,8 @@ def test_a_forgotten_unit_shows(prompts):
 def test_heads_and_the_direct_path_make_up_each_edge(prompts):
     clean, _ = prompts
     chosen, flow = chosen_units(clean), change(clean, None, TARGET)
-    matrix = direct_edges(clean, flow, TARGET, chosen, Neurons())
-    readers, sources = read_vectors(clean, TARGET, chosen, Neurons()), from_units(clean, flow, chosen, Neurons())
+    matrix = direct_edges(clean, flow, TARGET, chosen)
+    readers, sources = read_vectors(clean, TARGET, chosen), from_units(clean, flow, chosen)
     rows, columns = torch.unravel_index(matrix.units.abs().flatten().topk(300).indices, matrix.units.shape)
     sources, reading = sources.take(columns), readers.take(rows)
     loadings = head_loadings(LinearOperator(clean), readers, sources, rows)
@@ -106,9 +106,9 @@ def test_down_is_the_transpose_of_up(prompts, start):
     """The same edges, whether what was written is carried to the readers or read vectors to the writers."""
     clean, _ = prompts
     chosen, flow = chosen_units(clean), change(clean, None, TARGET)
-    operator, readers = LinearOperator(clean, start), read_vectors(clean, TARGET, chosen, Neurons())
+    operator, readers = LinearOperator(clean, start), read_vectors(clean, TARGET, chosen)
     late = Chosen(*(x[chosen.positions >= start] for x in (chosen.layers, chosen.positions, chosen.units)))
-    sources = from_units(clean, flow, late, Neurons())
+    sources = from_units(clean, flow, late)
     up, down = (carried(operator, readers, sources) for carried in (carried_up, carried_down))
     torch.testing.assert_close(up, down, rtol=0, atol=1e-12)
     assert up.abs().max() > 1e-3
@@ -117,8 +117,8 @@ def test_down_is_the_transpose_of_up(prompts, start):
 def test_pull_gives_what_writing_anywhere_below_would_do(prompts):
     clean, _ = prompts
     chosen, flow = chosen_units(clean), change(clean, None, TARGET)
-    matrix = direct_edges(clean, flow, TARGET, chosen, Neurons())
-    readers, sources = read_vectors(clean, TARGET, chosen, Neurons()), from_units(clean, flow, chosen, Neurons())
+    matrix = direct_edges(clean, flow, TARGET, chosen)
+    readers, sources = read_vectors(clean, TARGET, chosen), from_units(clean, flow, chosen)
     rows = chosen.at(len(clean.layers) - 1)
     pulled = LinearOperator(clean).pull(len(clean.layers) - 1, readers.positions[rows], readers.vectors[rows])
     for below, there in enumerate(pulled):

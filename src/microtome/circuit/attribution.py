@@ -11,20 +11,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.circuit.change import side_by_side
+from microtome.circuit.basis import Cut, side_by_side
 from microtome.circuit.question import Question
 from microtome.circuit.target import Target, uncapped
 from microtome.core.registry import Registry
 from microtome.model import edits
-from microtome.model.frozen import Frozen
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """dM on the hidden units, `[p, u]` a layer, and on the embedding, `[p, d]`."""
+    """dM on units, `[p, u]` a layer, on the embedding, `[p, d]`, and on each error, `[p, d]` by layer."""
 
     units: list[Tensor]
     embed: Float[Tensor, "p d"]
+    errors: dict[int, Float[Tensor, "p d"]]
 
 
 Rule = Callable[[Question], Gradients]
@@ -33,24 +33,30 @@ DEFAULT_RULE = "ig"
 """The best of the three by area on one half of the prompts of every task: docs/tasks.md."""
 
 
-def through_gates(frozen: Frozen, target: Target) -> Gradients:
-    """Gradients of the target through the frozen network, MLPs by the half or identity rule.
+def through_gates(cut: Cut, target: Target) -> Gradients:
+    """Gradients of the target through the frozen network, MLPs as their units read and write.
 
     Matrix products only: one backward sweep over the weights.
     """
+    frozen = cut.frozen
     position = target.position % frozen.n_positions
     g = torch.zeros_like(frozen.embed)
     direction = target.direction(frozen.logits(position), frozen.anatomy)
     g[position] = frozen.pull_direction(direction, position)
     units: list[Tensor] = []
-    for layer in reversed(frozen.layers):
-        of_units = layer.unit_gradients(g)
+    errors: dict[int, Tensor] = {}
+    for index, layer in reversed(list(enumerate(cut.layers))):
+        of_units = layer.gradients(g)
         units.append(of_units)
-        through_mlp = layer.pull_units(of_units)
-        below = g if layer.layer.parallel else g + through_mlp
-        through_attention = layer.pull_attention(below[None])[0]
+        if layer.error is not None:
+            errors[index] = g
+        through_mlp = layer.pull(of_units)
+        if layer.skip is not None:
+            through_mlp = through_mlp + layer.skip.pull(g[None])[0]
+        below = g if layer.frozen.layer.parallel else g + through_mlp
+        through_attention = layer.frozen.pull_attention(below[None])[0]
         g = g + through_mlp + through_attention
-    return Gradients(units[::-1], g)
+    return Gradients(units[::-1], g, errors)
 
 
 @RULES.register("half", summary="frozen network, half rule, at the clean prompt")
@@ -67,7 +73,8 @@ def mean(question: Question) -> Gradients:
         return clean
     other = through_gates(question.other, question.target)
     units = [(a + b) / 2 for a, b in zip(clean.units, other.units, strict=True)]
-    return Gradients(units, (clean.embed + other.embed) / 2)
+    errors = {i: (g + other.errors[i]) / 2 for i, g in clean.errors.items()}
+    return Gradients(units, (clean.embed + other.embed) / 2, errors)
 
 
 @RULES.register("ig", summary="integrated gradients over the embeddings, midpoint rule, 5 steps")
@@ -77,7 +84,7 @@ def integrated(question: Question, steps: int = 5) -> Gradients:
     Hanna et al. 2024 (arXiv 2403.17806), EAP-IG on inputs, with the midpoint rule, whose error is
     quadratic in the step. Without a counterfactual the path starts at the mean of the neutral prompts.
     """
-    model, clean = question.model, question.clean
+    model, clean, layers = question.model, question.clean.frozen, question.clean.layers
     start = question.baseline.embed
     at = (torch.arange(steps, device=clean.embed.device) + 0.5) / steps
     path = start + at[:, None, None].to(clean.embed.dtype) * (clean.embed - start)
@@ -88,17 +95,38 @@ def integrated(question: Question, steps: int = 5) -> Gradients:
 
     run = model.run(
         [clean.ids] * steps,
-        capture=["embed", "mlp.neurons.*"],
+        capture=["embed", *(layer.writes for layer in layers)],
         backward=metric,
         edits=[edits.set("embed", path)],
         last_logits_only=position == -1,
     )
-    units = [run.grad[f"mlp.neurons.{i}"].mean(0) for i in range(model.n_layers)]
-    return Gradients(units, run.grad["embed"].mean(0))
+    found = [run.grad[layer.writes].mean(0) for layer in layers]
+    units = [layer.live_gradients(g) for layer, g in zip(layers, found, strict=True)]
+    errors = {i: found[i] for i, layer in enumerate(layers) if layer.error is not None}
+    return Gradients(units, run.grad["embed"].mean(0), errors)
 
 
-def scored(question: Question, gradients: Gradients) -> tuple[Float[Tensor, "l p u"], Float[Tensor, "p"]]:
-    """Attributions of all units and token embeddings: how far they are from their baseline, times the gradient."""
+@dataclass(frozen=True)
+class Scores:
+    """How much the target falls when something takes its baseline value, to first order.
+
+    Attributes:
+        units: `[l, p, u]`.
+        embed: of token embeddings.
+        errors: of errors, by layer.
+    """
+
+    units: Float[Tensor, "l p u"]
+    embed: Float[Tensor, "p"]
+    errors: dict[int, Float[Tensor, "p"]]
+
+
+def scored(question: Question, gradients: Gradients) -> Scores:
+    """Attributions of units, token embeddings and errors: how far they are from their baseline, times the gradient."""
     clean, base = question.clean, question.baseline
-    units = side_by_side([layer.neurons for layer in clean.layers]) - base.units
-    return units * side_by_side(gradients.units), ((clean.embed - base.embed) * gradients.embed).sum(-1)
+    units = clean.values - base.units
+    return Scores(
+        units * side_by_side(gradients.units),
+        ((clean.frozen.embed - base.embed) * gradients.embed).sum(-1),
+        {i: ((error - base.errors[i]) * gradients.errors[i]).sum(-1) for i, error in clean.errors.items()},
+    )

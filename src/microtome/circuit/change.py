@@ -5,16 +5,15 @@ constants cancel, and what the clean operator does not predict is the nonlinear 
 source carries its value and the constants are sources of their own.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import pad
 
+from microtome.circuit.basis import Cut, LayerUnits, side_by_side
 from microtome.circuit.target import Target
-from microtome.model.frozen import Frozen, FrozenLayer
+from microtome.model.frozen import Frozen
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class Change:
     Attributes:
         embed: token embeddings, `[p, d]`.
         places: learned positions, `[p, d]`, or None.
-        neurons: hidden units, `[p, u]` a layer; dense and sparse layers may differ in u.
+        units: their activations, `[p, u]` a layer; layers may differ in u.
+        errors: what no unit wrote, `[p, d]`, by layer; none in layers whose units leave nothing.
         constants: what attention and MLP add whatever they read, `[p, d]` a layer; zero in a difference.
         attn_slack, mlp_slack: what they added that the frozen operator does not give, `[p, d]` a layer.
         streams: what each MLP's norm reads, `[p, d]` a layer.
@@ -36,7 +36,8 @@ class Change:
 
     embed: Float[Tensor, "p d"]
     places: Float[Tensor, "p d"] | None
-    neurons: list[Tensor]
+    units: list[Tensor]
+    errors: dict[int, Float[Tensor, "p d"]]
     constants: list[tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]]
     attn_slack: list[Float[Tensor, "p d"]]
     mlp_slack: list[Float[Tensor, "p d"]]
@@ -49,63 +50,76 @@ class Change:
     @property
     def differs(self) -> Bool[Tensor, "l p u"]:
         """Which units carry anything."""
-        return side_by_side(self.neurons) != 0
+        return side_by_side(self.units) != 0
 
 
-def side_by_side(layers: Sequence[Float[Tensor, "*p _"]]) -> Float[Tensor, "l *p u"]:
-    """Units of all layers as one tensor; narrower layers are padded with zeros, which no choice ever takes."""
-    widest = max(layer.shape[-1] for layer in layers)
-    return torch.stack([pad(layer, (0, widest - layer.shape[-1])) for layer in layers])
-
-
-def change(clean: Frozen, other: Frozen | None, target: Target) -> Change:
+def change(clean: Cut, other: Cut | None, target: Target) -> Change:
     """Values of the clean prompt, or its differences to another of the same length."""
-    if other is None:
-        return _values(clean, target)
-    pairs = list(zip(clean.layers, other.layers, strict=True))
-    streams = [a.stream - b.stream for a, b in pairs]
-    neurons = [a.neurons - b.neurons for a, b in pairs]
-    parts = zip(pairs, gained(clean), gained(other), streams, neurons, strict=True)
-    slack = [
-        _slack(a, (attn - attn_other, mlp - mlp_other), stream, units)
-        for (a, _), (attn, mlp), (attn_other, mlp_other), stream, units in parts
+    return _values(clean, target) if other is None else _differences(clean, other, target)
+
+
+def _differences(clean: Cut, other: Cut, target: Target) -> Change:
+    here, there = clean.frozen, other.frozen
+    pairs = list(zip(here.layers, there.layers, strict=True))
+    errors = {i: error - other.errors[i] for i, error in clean.errors.items()}
+    flowing = [
+        Flowing(a.stream - b.stream, a.between - b.between, of_a.values - of_b.values, errors.get(i))
+        for i, ((a, b), of_a, of_b) in enumerate(zip(pairs, clean.layers, other.layers, strict=True))
     ]
-    nothing = torch.zeros_like(clean.embed)
-    embed = clean.embed - other.embed
+    gains = [
+        (attn - attn_other, mlp - mlp_other)
+        for (attn, mlp), (attn_other, mlp_other) in zip(gained(here), gained(there), strict=True)
+    ]
+    slack = [_slack(*one) for one in zip(clean.layers, gains, flowing, strict=True)]
+    nothing, embed = torch.zeros_like(here.embed), here.embed - there.embed
     return Change(
         embed=embed,
-        places=None if clean.anatomy.positions is None else nothing,
-        neurons=neurons,
+        places=None if here.anatomy.positions is None else nothing,
+        units=[one.units for one in flowing],
+        errors=errors,
         constants=[(nothing, nothing)] * len(pairs),
         attn_slack=[attn for attn, _ in slack],
         mlp_slack=[mlp for _, mlp in slack],
-        streams=[a.between - b.between for a, b in pairs],
-        final=clean.final - other.final,
-        target=target_value(clean, target) - target_value(other, target),
+        streams=[one.read for one in flowing],
+        final=here.final - there.final,
+        target=target_value(here, target) - target_value(there, target),
         start=_first(embed),
         against=True,
     )
 
 
-def _values(clean: Frozen, target: Target) -> Change:
-    parts = zip(clean.layers, gained(clean), strict=True)
-    slack = [_slack(layer, gain, layer.stream, layer.neurons) for layer, gain in parts]
+def _values(clean: Cut, target: Target) -> Change:
+    frozen = clean.frozen
+    flowing = [Flowing(one.frozen.stream, one.frozen.between, one.values, one.error) for one in clean.layers]
+    slack = [_slack(*one) for one in zip(clean.layers, gained(frozen), flowing, strict=True)]
+    constants = [(layer.frozen.attn_constant, layer.constant) for layer in clean.layers]
     places = None
-    if clean.anatomy.positions is not None:
-        places = clean.anatomy.positions.get_parameter("weight").detach()[: clean.n_positions]
+    if frozen.anatomy.positions is not None:
+        places = frozen.anatomy.positions.get_parameter("weight").detach()[: frozen.n_positions]
     return Change(
-        embed=clean.embed if places is None else clean.embed - places,
+        embed=frozen.embed if places is None else frozen.embed - places,
         places=places,
-        neurons=[layer.neurons for layer in clean.layers],
-        constants=[(layer.attn_constant, layer.mlp_constant) for layer in clean.layers],
-        attn_slack=[attn - layer.attn_constant for (attn, _), layer in zip(slack, clean.layers, strict=True)],
-        mlp_slack=[mlp - layer.mlp_constant for (_, mlp), layer in zip(slack, clean.layers, strict=True)],
-        streams=[layer.between for layer in clean.layers],
-        final=clean.final,
-        target=target_value(clean, target),
+        units=[one.units for one in flowing],
+        errors=clean.errors,
+        constants=constants,
+        attn_slack=[attn - constant for (attn, _), (constant, _) in zip(slack, constants, strict=True)],
+        mlp_slack=[mlp - constant for (_, mlp), (_, constant) in zip(slack, constants, strict=True)],
+        streams=[one.read for one in flowing],
+        final=frozen.final,
+        target=target_value(frozen, target),
         start=0,
         against=False,
     )
+
+
+@dataclass(frozen=True)
+class Flowing:
+    """What flows in one layer: the stream before it, the one that its MLP reads, its units, its error."""
+
+    stream: Float[Tensor, "p d"]
+    read: Float[Tensor, "p d"]
+    units: Float[Tensor, "p u"]
+    error: Float[Tensor, "p d"] | None
 
 
 def precise(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
@@ -127,12 +141,15 @@ def gained(frozen: Frozen) -> list[Gain]:
     return found
 
 
-def _slack(
-    layer: FrozenLayer, gain: Gain, stream: Float[Tensor, "p d"], neurons: Float[Tensor, "p u"]
-) -> tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]:
-    """What a layer's attention and MLP gave beyond what its frozen maps make of the stream and of the units."""
+def _slack(layer: LayerUnits, gain: Gain, flowing: Flowing) -> Gain:
+    """What attention and MLP gave beyond what frozen maps make of the stream and of units, and beyond errors."""
     attn, mlp = gain
-    return attn - layer.attended(precise(stream)), mlp - layer.written(precise(neurons))
+    mlp = mlp - layer.written(precise(flowing.units))
+    if flowing.error is not None:
+        mlp = mlp - flowing.error
+    if layer.skip is not None:
+        mlp = mlp - layer.skip.push(precise(flowing.read)[None])[0]
+    return attn - layer.frozen.attended(precise(flowing.stream)), mlp
 
 
 def _first(embed: Float[Tensor, "p d"]) -> int:

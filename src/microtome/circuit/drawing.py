@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microtome.circuit.edges import EdgeMatrix, from_embeddings, from_units, read_vectors
+from microtome.circuit.edges import EdgeMatrix, from_outside, from_units, read_vectors
 from microtome.circuit.graph import Edge, Graph, Node
 from microtome.circuit.influence import Kept, connected, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
@@ -19,6 +19,7 @@ from microtome.core.artefact import RunCard
 from microtome.model.looks import token_text
 
 HEADS_SHOWN = 4
+CARRIED = ("unit", "embedding", "error")
 CARRIED_FOR_HEADS = 8192
 """Readers times positions that are carried down to split edges by heads: all of a short prompt's edges, the
 strongest of a long one's, because the split costs as much as the edges themselves."""
@@ -66,7 +67,7 @@ def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
     rows = np.array([*range(n), columns - 1])
     start, always, never = np.zeros(columns), np.zeros(columns, bool), np.zeros(columns, bool)
     start[-1] = 1.0
-    always[n : n + matrix.embeddings] = always[-1] = True
+    always[n : n + matrix.columns["embedding"]] = always[-1] = True
     never[-3:-1] = True
     share = shares(weights)
     kept = prune(share, rows, start, always, never, node_share=config.node_share, edge_share=config.edge_share)
@@ -118,22 +119,21 @@ def _edges(traced: Traced, pruned: _Pruned, nodes: dict[int, Node]) -> tuple[Edg
 
 
 def _heads(traced: Traced, drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]]:
-    """Head loadings of edges from units and embeddings, the strongest first as far as the budget goes."""
+    """Head loadings of edges from what is written once, the strongest first as far as the budget goes."""
     clean, flow, chosen = traced.question.clean, traced.flow, traced.chosen
-    carriers = len(chosen) + traced.matrix.embeddings
-    pairs = [(t, s) for t, s in drawn if s < carriers]
-    readers_at_most = max(1, CARRIED_FOR_HEADS // clean.n_positions)
+    pairs = [(t, s) for t, s in drawn if traced.matrix.find(s)[0] in CARRIED]
+    readers_at_most = max(1, CARRIED_FOR_HEADS // clean.frozen.n_positions)
     split = set(list(dict.fromkeys(t for t, _ in pairs))[:readers_at_most])
     pairs = [(t, s) for t, s in pairs if t in split]
     if not pairs:
         return {}
-    readers = read_vectors(clean, traced.question.target, chosen, traced.basis)
+    readers = read_vectors(clean, traced.question.target, chosen)
     rows, columns = torch.tensor(pairs, device=chosen.layers.device).T
-    units, embeddings = from_units(clean, flow, chosen, traced.basis), from_embeddings(flow)
+    units, others = from_units(clean, flow, chosen), from_outside(flow)
     sources = Placed(
-        torch.cat([units.layers, embeddings.layers]),
-        torch.cat([units.positions, embeddings.positions]),
-        torch.cat([units.vectors, embeddings.vectors.to(units.vectors.dtype)]),
+        torch.cat([units.layers, others.layers]),
+        torch.cat([units.positions, others.positions]),
+        torch.cat([units.vectors, others.vectors.to(units.vectors.dtype)]),
     ).take(columns)
     found = head_loadings(LinearOperator(clean, flow.start), readers, sources, rows)
     return dict(zip(pairs, found, strict=True))
@@ -143,11 +143,12 @@ def _assemble(
     traced: Traced, config: TraceConfig, card: RunCard, nodes: dict[int, Node], edges: tuple[Edge, ...]
 ) -> Graph:
     question, matrix, flow = traced.question, traced.matrix, traced.flow
-    model, clean, other, target = question.model, question.clean, question.other, question.target
+    model, clean, target = question.model, question.clean.frozen, question.target
+    other = None if question.other is None else question.other.frozen
     n = len(traced.chosen)
     explained = float(matrix.linear[n].sum() / matrix.value[n]) if float(matrix.value[n]) else 0.0
     numbers: dict[str, Any] = {
-        "candidates": int((traced.scores != 0).sum()),
+        "candidates": int((traced.scores.units != 0).sum()),
         "units": n,
         "drawn_nodes": len(nodes),
         "drawn_edges": len(edges),
@@ -155,7 +156,7 @@ def _assemble(
         "largest_imbalance": float(matrix.imbalance().max()),
     }
     if flow.against:
-        numbers["differing_share"] = int(flow.differs.sum()) / flow.differs.numel()
+        numbers["differing_share"] = int(flow.differs.sum()) / question.clean.n_places
     texts = tuple(token_text(model, i) for i in clean.ids)
     logit = nodes[max(nodes)]
     return Graph(
@@ -176,7 +177,7 @@ def _assemble(
         basis=str(card.config["basis"]),
         nodes=tuple(nodes.values()),
         edges=edges,
-        ranking=_ranking(traced.scores, config.ranked),
+        ranking=_ranking(traced, config.ranked),
         summary_numbers=numbers,
         card=card.to_dict(),
         matrix=(matrix.linear.cpu().numpy(), *names(traced)),
@@ -185,11 +186,14 @@ def _assemble(
 
 def _text(question: Any) -> str:
     model, other = question.model, question.other_inputs
-    return other if isinstance(other, str) else "".join(token_text(model, i) for i in question.other.ids)
+    return other if isinstance(other, str) else "".join(token_text(model, i) for i in question.other.frozen.ids)
 
 
-def _ranking(scores: Tensor, most: int) -> tuple[tuple[int, int, int, float], ...]:
+def _ranking(traced: Traced, most: int) -> tuple[tuple[int, int, int, float], ...]:
+    scores, clean = traced.scores.units, traced.question.clean.layers
     flat = scores.flatten()
     best = flat.abs().topk(min(most, int((flat != 0).sum()))).indices
-    layers, positions, units = (x.tolist() for x in torch.unravel_index(best, scores.shape))
+    layers, positions, columns = (x.tolist() for x in torch.unravel_index(best, scores.shape))
+    ids = [layer.ids.tolist() for layer in clean]
+    units = [ids[layer][column] for layer, column in zip(layers, columns, strict=True)]
     return tuple(zip(layers, positions, units, flat[best].tolist(), strict=True))

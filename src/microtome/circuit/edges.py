@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from microtome.circuit.basis import Basis
+from microtome.circuit.basis import Cut
 from microtome.circuit.change import Change, precise
+from microtome.circuit.graph import Kind
 from microtome.circuit.operator import LinearOperator, Place, Placed, Separately, Writer
 from microtome.circuit.target import Target
 from microtome.core.progress import track
-from microtome.model.frozen import Frozen
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,25 @@ class EdgeMatrix:
     """All direct effects on the chosen units and on the target (the last row).
 
     Attributes:
-        terms: `[n + 1, s + 2]`: from all s sources that are nodes (the n chosen units, the token embeddings, the
-            learned positions of families that have them, each layer's constants, the final constants), then
-            the remainder (from units that were not chosen) and the nonlinear term (what the operator does
-            not give).
-        embeddings, learned: how many columns are embeddings, and learned positions.
+        terms: `[n + 1, s + 2]`: from all s sources that are nodes, then the remainder (from units that were not
+            chosen) and the nonlinear term (what the operator does not give).
+        columns: how many columns each kind of source has, in their order: the n chosen units, the token embeddings,
+            the learned positions of families that have them, the errors of layers that have them (layer by
+            layer, a column a position), each layer's constants and the final constants.
         value: `[n + 1]`: what each row must sum to.
     """
 
     terms: Float[Tensor, "t c"]
-    embeddings: int
-    learned: int
+    columns: dict[Kind, int]
     value: Float[Tensor, "t"]
+
+    def find(self, column: int) -> tuple[Kind, int]:
+        """What stands in a column: which kind, and which of it. The one after the last source is the logit."""
+        for kind, size in self.columns.items():
+            if column < size:
+                return kind, column
+            column -= size
+        return "logit", column
 
     @property
     def linear(self) -> Float[Tensor, "t s"]:
@@ -111,23 +118,25 @@ class _Together:
         return self.n
 
 
-def direct_edges(frozen: Frozen, flow: Change, target: Target, chosen: Chosen, basis: Basis) -> EdgeMatrix:
+def direct_edges(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> EdgeMatrix:
     """Computes every direct edge among chosen units, and from and to everything else.
 
     Args:
-        frozen: the clean prompt.
+        clean: the prompt, cut into units.
         flow: what the sources carry: values, or differences to a counterfactual.
         target: the last row.
         chosen: the units that become nodes.
-        basis: how units read and write.
     """
-    readers = read_vectors(frozen, target, chosen, basis)
-    operator, everywhere = LinearOperator(frozen, flow.start), from_embeddings(flow)
-    together = _Together(flow, [_others(frozen, flow, chosen, layer) for layer in range(len(frozen.layers))])
-    matrix = _own_terms(frozen, flow, target, chosen, basis, readers, len(chosen) + len(everywhere) + together.n)
-    matrix.units[:] = between_units(operator, readers, from_units(frozen, flow, chosen, basis))
+    readers = read_vectors(clean, target, chosen)
+    operator, everywhere = LinearOperator(clean, flow.start), from_outside(flow)
+    together = _Together(flow, [_others(clean, flow, chosen, layer) for layer in range(len(clean.layers))])
+    n, p = len(chosen), clean.frozen.n_positions
+    columns: dict[Kind, int] = {"unit": n, "embedding": p, "position": 0 if flow.places is None else p}
+    columns |= {"error": p * len(flow.errors), "bias": len(clean.layers) + 1}
+    matrix = _own_terms(clean, flow, target, chosen, readers, columns)
+    matrix.units[:] = between_units(operator, readers, from_units(clean, flow, chosen))
     exact = Placed(readers.layers, readers.positions, precise(readers.vectors))
-    matrix.terms[:, len(chosen) : -together.n] = carried_up(operator, exact, everywhere)
+    matrix.terms[:, n : -together.n] = carried_up(operator, exact, everywhere)
     matrix.terms[:, -together.n :] += _arriving(operator, together, exact, _by_place(readers))
     return matrix
 
@@ -162,13 +171,13 @@ def carried_down(operator: LinearOperator, readers: Placed, sources: Placed) -> 
     return met
 
 
-def read_vectors(frozen: Frozen, target: Target, chosen: Chosen, basis: Basis) -> Placed:
+def read_vectors(clean: Cut, target: Target, chosen: Chosen) -> Placed:
     """Read vectors of the chosen units and, last, of the target, on the stream that each reads."""
-    n = len(chosen)
+    n, frozen = len(chosen), clean.frozen
     vectors = frozen.embed.new_zeros(n + 1, frozen.embed.shape[1])
-    for index, layer in enumerate(frozen.layers):
+    for index, layer in enumerate(clean.layers):
         here = chosen.at(index)
-        vectors[here] = basis.read(layer, chosen.positions[here], chosen.units[here])
+        vectors[here] = layer.read(chosen.positions[here], chosen.units[here])
     position = target.position % frozen.n_positions
     vectors[n] = frozen.pull_direction(target.direction(frozen.logits(position), frozen.anatomy), position)
     last = torch.tensor([position], device=vectors.device)
@@ -176,14 +185,20 @@ def read_vectors(frozen: Frozen, target: Target, chosen: Chosen, basis: Basis) -
     return Placed(layers, torch.cat([chosen.positions, last]), vectors)
 
 
-def from_units(frozen: Frozen, flow: Change, chosen: Chosen, basis: Basis) -> Placed:
+def from_units(clean: Cut, flow: Change, chosen: Chosen) -> Placed:
     """What the chosen units wrote."""
-    vectors = frozen.embed.new_zeros(len(chosen), frozen.embed.shape[1])
-    for index, layer in enumerate(frozen.layers):
+    vectors = clean.frozen.embed.new_zeros(len(chosen), clean.frozen.embed.shape[1])
+    for index, layer in enumerate(clean.layers):
         here = chosen.at(index)
         positions, units = chosen.positions[here], chosen.units[here]
-        vectors[here] = basis.write(layer, positions, units) * flow.neurons[index][positions, units, None]
+        vectors[here] = layer.write(positions, units) * flow.units[index][positions, units, None]
     return Placed(chosen.layers, chosen.positions, vectors)
+
+
+def from_outside(flow: Change) -> Placed:
+    """What no unit wrote: token embeddings, learned positions, errors."""
+    parts = [from_embeddings(flow), *(from_error(flow, layer) for layer in flow.errors)]
+    return Placed(*(torch.cat(one) for one in zip(*((x.layers, x.positions, x.vectors) for x in parts), strict=True)))
 
 
 def from_embeddings(flow: Change) -> Placed:
@@ -193,40 +208,44 @@ def from_embeddings(flow: Change) -> Placed:
     return Placed(torch.full_like(positions, -1), positions, precise(torch.cat(tables)))
 
 
-def _others(frozen: Frozen, flow: Change, chosen: Chosen, index: int) -> Float[Tensor, "p d"]:
+def from_error(flow: Change, layer: int) -> Placed:
+    """What of a layer's MLP no unit wrote, position by position."""
+    positions = torch.arange(len(flow.embed), device=flow.embed.device)
+    return Placed(torch.full_like(positions, layer), positions, precise(flow.errors[layer]))
+
+
+def _others(clean: Cut, flow: Change, chosen: Chosen, index: int) -> Float[Tensor, "p d"]:
     """What a layer's units that were not chosen wrote together."""
     here = chosen.at(index)
-    amounts = flow.neurons[index].clone()
+    amounts = flow.units[index].clone()
     amounts[chosen.positions[here], chosen.units[here]] = 0
-    return frozen.layers[index].written(precise(amounts))
+    return clean.layers[index].written(precise(amounts))
 
 
 def _own_terms(
-    frozen: Frozen, flow: Change, target: Target, chosen: Chosen, basis: Basis, readers: Placed, columns: int
+    clean: Cut, flow: Change, target: Target, chosen: Chosen, readers: Placed, columns: dict[Kind, int]
 ) -> EdgeMatrix:
     """The matrix with what each row has of its own: value, constants, and the nonlinearity of its reading."""
-    n, n_layers = len(chosen), len(frozen.layers)
-    value, constant = _own(frozen, flow, target, chosen, basis)
-    terms = readers.vectors.new_zeros(n + 1, columns)
-    terms[torch.arange(n + 1, device=terms.device), columns - (n_layers + 3) + readers.layers] = constant
+    n, sources = len(chosen), sum(columns.values())
+    value, constant = _own(clean, flow, target, chosen)
+    terms = readers.vectors.new_zeros(n + 1, sources + 2)
+    terms[torch.arange(n + 1, device=terms.device), sources - columns["bias"] + readers.layers] = constant
     read = torch.stack([*flow.streams, flow.final])[readers.layers, readers.positions]
     terms[:, -1] = value - constant - (precise(read) * precise(readers.vectors)).sum(1)
-    return EdgeMatrix(terms, frozen.n_positions, 0 if flow.places is None else frozen.n_positions, value)
+    return EdgeMatrix(terms, columns, value)
 
 
-def _own(
-    frozen: Frozen, flow: Change, target: Target, chosen: Chosen, basis: Basis
-) -> tuple[Float[Tensor, "t"], Float[Tensor, "t"]]:
+def _own(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> tuple[Float[Tensor, "t"], Float[Tensor, "t"]]:
     """Each row's value, and the constant that it has without any stream."""
-    n = len(chosen)
+    n, frozen = len(chosen), clean.frozen
     value, constant = frozen.embed.new_zeros(n + 1), frozen.embed.new_zeros(n + 1)
     value[n] = flow.target
-    for index, layer in enumerate(frozen.layers):
+    for index, layer in enumerate(clean.layers):
         here = chosen.at(index)
         positions, units = chosen.positions[here], chosen.units[here]
-        value[here] = flow.neurons[index][positions, units]
+        value[here] = flow.units[index][positions, units]
         if not flow.against and len(here):
-            constant[here] = basis.constant(layer, positions, units)
+            constant[here] = layer.read_constant(positions, units)
     if not flow.against:
         logits = frozen.logits(target.position % frozen.n_positions)
         direction = target.direction(logits, frozen.anatomy)

@@ -12,10 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from microtome.circuit.nodesets import Rankings
-from microtome.circuit.target import Target
+from microtome.circuit.question import Question
 from microtome.core.progress import track
-from microtome.model import edits
-from microtome.model.model import Model
 
 TOKENS_AT_ONCE = 768
 
@@ -44,21 +42,14 @@ class PromptScores:
         return self.clean - self.empty
 
 
-def score_prompt(
-    model: Model,
-    ids: list[int],
-    other: Float[Tensor, "l p u"],
-    target: Target,
-    ranked: Rankings,
-    sizes: tuple[int, ...],
-) -> PromptScores:
+def score_prompt(question: Question, ranked: Rankings, sizes: tuple[int, ...]) -> PromptScores:
     """Keeps and removes every set of every size, in batches of copies of the prompt."""
     differs = ranked.differs
-    values = patched(model, ids, other, target, torch.stack([torch.zeros_like(differs), differs]))
+    values = patched(question, torch.stack([torch.zeros_like(differs), differs]))
     kept, removed = [], []
     for size in track(sizes, "testing sets of units"):
         sets = ranked.sets(size)
-        both = patched(model, ids, other, target, torch.cat([~sets & differs, sets]))
+        both = patched(question, torch.cat([~sets & differs, sets]))
         kept.append(both[: len(sets)])
         removed.append(both[len(sets) :])
     return PromptScores(
@@ -67,26 +58,19 @@ def score_prompt(
         float(values[0]),
         float(values[1]),
         int(differs.sum()),
-        int(differs.sum()) / differs.numel(),
+        int(differs.sum()) / question.clean.n_places,
     )
 
 
-def patched(
-    model: Model,
-    ids: list[int],
-    other: Float[Tensor, "l p u"],
-    target: Target,
-    where: Bool[Tensor, "s l p u"],
-) -> Float[Tensor, "s"]:
-    """The target with the units of each mask set to their counterfactual values."""
-    found = []
-    widths = [layer.n_units for layer in model.anatomy.layers]
+def patched(question: Question, where: Bool[Tensor, "s l p u"]) -> Float[Tensor, "s"]:
+    """The target with the units of each mask set to their baseline values; what no unit says stays as it is live."""
+    found, ids, target = [], question.clean.frozen.ids, question.target
     for masks in where.split(max(1, TOKENS_AT_ONCE // len(ids))):
-        interventions = [
-            edits.set(f"mlp.neurons.{i}", other[i, None, :, :width], where=masks[:, i, :, :width], may_be_empty=True)
-            for i, width in enumerate(widths)
-            if bool(masks[:, i].any())
-        ]
-        run = model.run([ids] * len(masks), ["norm.final"], edits=interventions)
-        found.append(target.read(run["norm.final"][:, target.position], model.anatomy))
+        interventions = []
+        for i, layer in enumerate(question.clean.layers):
+            width = layer.values.shape[1]
+            if bool(masks[:, i].any()):
+                interventions.append(layer.set(question.baseline.units[i, :, :width], masks[:, i, :, :width]))
+        run = question.model.run([ids] * len(masks), ["norm.final"], edits=interventions)
+        found.append(target.read(run["norm.final"][:, target.position], question.model.anatomy))
     return torch.cat(found)

@@ -23,7 +23,8 @@ class Node:
 
     Attributes:
         id: unique in the graph, e.g. `unit.12.4.77` (layer, position, unit).
-        value, counterfactual_value: its activation; of the logit, the target; of an embedding, 1.
+        value, counterfactual_value: its activation; of the logit, the target; of an embedding, 1; of an error, its
+            length.
         attribution: how much the target falls when the node takes its counterfactual value; first order.
         influence: its share of the target through all paths.
         remainder: of its input, what nodes that are not drawn wrote.

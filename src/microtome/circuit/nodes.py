@@ -1,5 +1,6 @@
 """What a column of the edge matrix is, as a node with its names and numbers."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from microtome.circuit.change import target_value
-from microtome.circuit.graph import Node
+from microtome.circuit.graph import Kind, Node
 from microtome.circuit.traced import Traced
 from microtome.model.looks import token_text
 
@@ -20,14 +21,8 @@ def node_of(traced: Traced, column: int) -> Node:
 
     Its influence, remainder and nonlinear part depend on what is drawn beside it, and are blank.
     """
-    n, p = len(traced.chosen), traced.matrix.embeddings
-    if column < n:
-        return _unit(traced, column)
-    if column < n + p:
-        return _token(traced, column - n)
-    if column < traced.matrix.linear.shape[1]:
-        return _constant(traced, column - n - p)
-    return _logit(traced)
+    kind, index = traced.matrix.find(column)
+    return NODES[kind](traced, index)
 
 
 def names(traced: Traced) -> tuple[list[str], list[str]]:
@@ -44,8 +39,9 @@ def _node(**known: Any) -> Node:
 
 def _unit(traced: Traced, column: int) -> Node:
     chosen, question = traced.chosen, traced.question
-    layer, position, unit = (int(x[column]) for x in (chosen.layers, chosen.positions, chosen.units))
-    other = question.other
+    layer, position, of = (int(x[column]) for x in (chosen.layers, chosen.positions, chosen.units))
+    clean, other = question.clean.layers[layer], question.other
+    unit = int(clean.ids[of])
     return _node(
         id=f"unit.{layer}.{position}.{unit}",
         kind="unit",
@@ -53,14 +49,14 @@ def _unit(traced: Traced, column: int) -> Node:
         position=position,
         unit=unit,
         label=f"L{layer} unit {unit}",
-        value=float(question.clean.layers[layer].neurons[position, unit]),
-        counterfactual_value=None if other is None else float(other.layers[layer].neurons[position, unit]),
-        attribution=float(traced.scores[layer, position, unit]),
+        value=float(clean.values[position, of]),
+        counterfactual_value=None if other is None else float(other.layers[layer].values[position, of]),
+        attribution=float(traced.scores.units[layer, position, of]),
     )
 
 
 def _token(traced: Traced, position: int) -> Node:
-    text = token_text(traced.question.model, traced.question.clean.ids[position])
+    text = token_text(traced.question.model, traced.question.clean.frozen.ids[position])
     against = None if traced.question.other is None else 1.0
     return _node(
         id=f"embedding.{position}",
@@ -69,31 +65,59 @@ def _token(traced: Traced, position: int) -> Node:
         label=text,
         value=1.0,
         counterfactual_value=against,
-        attribution=float(traced.embed_scores[position]),
+        attribution=float(traced.scores.embed[position]),
     )
 
 
-def _constant(traced: Traced, index: int) -> Node:
-    places = traced.matrix.learned
-    if index < places:
-        return _node(id=f"position.{index}", kind="position", position=index, label=f"position {index}", value=1.0)
-    layer = index - places
+def _position(traced: Traced, index: int) -> Node:
+    return _node(id=f"position.{index}", kind="position", position=index, label=f"position {index}", value=1.0)
+
+
+def _error(traced: Traced, index: int) -> Node:
+    """What the units of a layer leave of its MLP's output at one position, with its length as its value."""
+    clean, other = traced.question.clean.errors, traced.question.other
+    number, position = divmod(index, traced.question.clean.frozen.n_positions)
+    layer = list(clean)[number]
+    return _node(
+        id=f"error.{layer}.{position}",
+        kind="error",
+        layer=layer,
+        position=position,
+        label=f"L{layer} error",
+        value=float(clean[layer][position].norm()),
+        counterfactual_value=None if other is None else float(other.errors[layer][position].norm()),
+        attribution=float(traced.scores.errors[layer][position]),
+    )
+
+
+def _bias(traced: Traced, layer: int) -> Node:
     return _node(id=f"bias.{layer}", kind="bias", layer=layer, label=f"biases of layer {layer}", value=1.0)
 
 
-def _logit(traced: Traced) -> Node:
+def _logit(traced: Traced, _: int) -> Node:
     question, target = traced.question, traced.question.target
     against = " or ".join(target.against_texts) or "mean"
+    clean, other = question.clean.frozen, question.other
     return _node(
         id="logit",
         kind="logit",
-        layer=len(question.clean.layers),
-        position=target.position % question.clean.n_positions,
+        layer=len(clean.layers),
+        position=target.position % clean.n_positions,
         label=f"{' or '.join(target.texts)} − {against}",
-        value=target_value(question.clean, target),
-        counterfactual_value=None if question.other is None else target_value(question.other, target),
+        value=target_value(clean, target),
+        counterfactual_value=None if other is None else target_value(other.frozen, target),
         attribution=traced.flow.target,
     )
+
+
+NODES: dict[Kind, Callable[[Traced, int], Node]] = {
+    "unit": _unit,
+    "embedding": _token,
+    "position": _position,
+    "error": _error,
+    "bias": _bias,
+    "logit": _logit,
+}
 
 
 def with_tokens(traced: Traced, nodes: dict[int, Node]) -> dict[int, Node]:
@@ -102,7 +126,7 @@ def with_tokens(traced: Traced, nodes: dict[int, Node]) -> dict[int, Node]:
     columns = [column for column in nodes if column < n]
     if not columns:
         return nodes
-    frozen, target = traced.question.clean, traced.question.target
+    frozen, target = traced.question.clean.frozen, traced.question.target
     writes = _writes(traced, torch.tensor(columns, device=traced.chosen.units.device))
     norm, scale = frozen.anatomy.final_norm, frozen.final_scale[target.position]
     told = dict(nodes)
@@ -124,12 +148,14 @@ def _named(traced: Traced, ids: Tensor, weights: Tensor) -> tuple[tuple[str, flo
 
 
 def _writes(traced: Traced, columns: Tensor) -> Tensor:
-    """What units wrote at their clean values, `[k, d]`."""
-    chosen, layers = traced.chosen, traced.question.clean.layers
-    found = layers[0].stream.new_zeros(len(columns), layers[0].stream.shape[1])
+    """What units wrote at their clean values, or on the counterfactual where they are silent here; `[k, d]`."""
+    chosen, clean, other = traced.chosen, traced.question.clean, traced.question.other
+    found = clean.frozen.embed.new_zeros(len(columns), clean.frozen.embed.shape[1])
     for index in chosen.layers[columns].unique().tolist():
         here = chosen.layers[columns] == index
         positions, units = chosen.positions[columns[here]], chosen.units[columns[here]]
-        amounts = layers[index].neurons[positions, units]
-        found[here] = traced.basis.write(layers[index], positions, units) * amounts[:, None]
+        amounts = clean.layers[index].values[positions, units]
+        if other is not None:
+            amounts = torch.where(amounts == 0, other.layers[index].values[positions, units], amounts)
+        found[here] = clean.layers[index].write(positions, units) * amounts[:, None]
     return found

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from microtome.model.frozen import Frozen
+from microtome.circuit.basis import Cut
 
 NUMBERS_AT_ONCE = 2**24
 """Numbers on the stream carried together: enough for large products, little enough for memory (64 MB)."""
@@ -111,12 +111,12 @@ class LinearOperator:
     """The frozen network of one prompt, as the map between what is written and what is read.
 
     Args:
-        frozen: the prompt's frozen values.
+        cut: the prompt's frozen values, and what of its MLPs is linear beside their units.
         start: first position that can matter (what is written before it is the same on both prompts).
     """
 
-    def __init__(self, frozen: Frozen, start: int = 0):
-        self.frozen, self.start = frozen, start
+    def __init__(self, cut: Cut, start: int = 0):
+        self.frozen, self.layers, self.start = cut.frozen, cut.layers, start
 
     def parts(self, placed: Placed, *, upwards: bool) -> list[Int[Tensor, "k"]]:
         """Indices of vectors to carry together, of those that stand where anything flows.
@@ -133,35 +133,46 @@ class LinearOperator:
 
     def up(self, writer: Writer) -> Iterator[Moment]:
         """Carries what is written up to the final stream, stopping wherever an MLP reads, and at the end."""
-        layers, start = self.frozen.layers, writer.start
+        layers, start = self.layers, writer.start
         size = (writer.n, self.frozen.n_positions - start, self.frozen.embed.shape[1])
         x = torch.zeros(size, dtype=writer.dtype, device=self.frozen.embed.device)
         alive = writer.enter(x, "embed", -1)
         for index, layer in enumerate(layers):
-            if layer.layer.parallel:
+            parallel, beside = layer.frozen.layer.parallel, None
+            if parallel:
                 yield Moment("mlp", index, alive, start, x[:alive])
+                beside = None if layer.skip is None else layer.skip.push(x[:alive], start)
             if alive:
-                x[:alive] += layer.push_attention(x[:alive], start)
+                x[:alive] += layer.frozen.push_attention(x[:alive], start)
             alive = writer.enter(x, "attention", index)
-            if not layer.layer.parallel:
+            if not parallel:
                 yield Moment("mlp", index, alive, start, x[:alive])
+                beside = None if layer.skip is None else layer.skip.push(x[:alive], start)
+            if beside is not None:
+                x[: len(beside)] += beside
             alive = writer.enter(x, "mlp", index)
         yield Moment("mlp", len(layers), alive, start, x[:alive])
 
     def down(self, readers: Placed) -> Iterator[Moment]:
         """Carries read vectors (the latest layer first) to the embedding, stopping wherever something writes."""
-        layers, start = self.frozen.layers, self.start
+        layers, start = self.layers, self.start
         g = readers.vectors.new_zeros(len(readers), int(readers.positions.max()) + 1 - start, readers.vectors.shape[1])
         alive = self._begin(g, readers, 0, len(layers))
         for index in reversed(range(len(layers))):
             layer = layers[index]
+            parallel = layer.frozen.layer.parallel
             yield Moment("mlp", index, alive, start, g[:alive])
-            if not layer.layer.parallel:
+            beside = None if layer.skip is None else layer.skip.pull(g[:alive], start)
+            if beside is not None and not parallel:
+                g[:alive] += beside
+            if not parallel:
                 alive = self._begin(g, readers, alive, index)
             yield Moment("attention", index, alive, start, g[:alive])
             if alive:
-                g[:alive] += layer.pull_attention(g[:alive], start)
-            if layer.layer.parallel:
+                g[:alive] += layer.frozen.pull_attention(g[:alive], start)
+            if beside is not None and parallel:
+                g[:alive] += beside
+            if parallel:
                 alive = self._begin(g, readers, alive, index)
         yield Moment("embed", -1, alive, start, g[:alive])
 

@@ -9,24 +9,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit.attribution import DEFAULT_RULE, RULES, Rule, scored
-from microtome.circuit.basis import BASES
-from microtome.circuit.change import side_by_side
+from microtome.circuit.basis import Basis, side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
 from microtome.circuit.graph import Graph
+from microtome.circuit.naming import NEURONS, basis_of, is_kept
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import FORMAT, Proof
 from microtome.circuit.question import Question, ask
 from microtome.circuit.target import Target, resolve
 from microtome.circuit.weighing import Plan, ProofConfig, weigh
 from microtome.core.artefact import RunCard
-from microtome.core.errors import FormatError, NotSupported, WrongUse
+from microtome.core.errors import FormatError, WrongUse
 from microtome.core.progress import track
 from microtome.data.row import members
 from microtome.data.task import Task, fitting
+from microtome.dictionary.dictionary import Dictionary
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
-
-NEURONS = "neurons"
 
 
 def prove(
@@ -35,7 +34,7 @@ def prove(
     sizes: tuple[int, ...] = (100, 300, 1000, 3000),
     draws: int = 20,
     seed: int = 0,
-    basis: str | None = None,
+    basis: str | Dictionary | None = None,
     *,
     config: ProofConfig | None = None,
 ) -> Proof:
@@ -51,25 +50,25 @@ def prove(
         sizes: numbers of units, counted among those that differ between the prompts.
         draws: matched random sets a size.
         seed: of the draws and of the resampling.
-        basis: the units; None for the graph's own, or neurons.
+        basis: the units: neurons, or a dictionary of transcoders or the name or path of one; None for the
+            graph's own, or neurons.
         config: further settings.
 
     Raises:
         WrongUse: no sizes or draws; a size beyond the graph's ranking or the units that differ; a graph of
             another model, basis or rule; a target that does not fall; no prompt that the model gets right;
             edits in force.
-        NotSupported: a basis other than neurons.
+        NotFound: a basis of no such name.
+        NotSupported: a dictionary whose units are of no one MLP, such as an SAE.
     """
     if not isinstance(claim, (Graph, Task)):
         raise WrongUse(f"prove {claim!r}", found=f"a {type(claim).__name__}", do="give a graph, or a task: mt.task(…)")
     plan = Plan(tuple(sorted(dict.fromkeys(sizes))), draws, seed, config or ProofConfig())
     wide = in_float32(model)
-    if basis is not None and BASES.get(basis) is not BASES.get(NEURONS):
-        raise NotSupported(f"prove in the basis {basis!r}", found="a proof that edits neurons", do="prove in neurons")
     if isinstance(claim, Graph):
         require_same_model(model, claim)
-        return _prove_graph(model, wide, claim, plan, basis)
-    return _prove_task(model, wide, claim, plan, basis)
+        return _prove_graph(wide, claim, plan, _own_basis(wide, claim, basis), model.card)
+    return _prove_task(wide, claim, plan, basis_of(wide, NEURONS if basis is None else basis), model.card)
 
 
 def require_same_model(model: Model, graph: Graph) -> None:
@@ -84,13 +83,30 @@ def require_same_model(model: Model, graph: Graph) -> None:
         )
 
 
-def _prove_graph(model: Model, wide: Model, graph: Graph, plan: Plan, basis: str | None) -> Proof:
-    what = f"prove the graph of {graph.prompt!r}"
+def _own_basis(model: Model, graph: Graph, asked: str | Dictionary | None) -> Basis:
+    """The basis that a graph was traced in, found by its name or given again."""
+    what, traced = f"prove the graph of {graph.prompt!r}", graph.card.get("data", {}).get("basis", {})
+    if asked is None and traced and not is_kept(graph.basis):
+        raise WrongUse(
+            what, found=f"a graph in units of a dictionary without a name, {graph.basis}",
+            do="give it again: prove(model, graph, basis=dictionary)",
+        )  # fmt: skip
+    basis = basis_of(model, graph.basis if asked is None else asked)
+    if basis.card != traced:
+        told = ((basis.name, basis.card), (graph.basis, traced))
+        here, there = (f"{name!r} (weights {card.get('weights', 'of the model')})" for name, card in told)
+        raise WrongUse(
+            what, found=f"the basis {here}, and a graph made with {there}",
+            do="give the dictionary that the graph was traced with, or leave the basis out",
+        )  # fmt: skip
+    return basis
+
+
+def _prove_graph(wide: Model, graph: Graph, plan: Plan, basis: Basis, model: dict[str, str]) -> Proof:
+    what, given = f"prove the graph of {graph.prompt!r}", plan.settings.rule
     rule = str(graph.card.get("config", {}).get("rule"))
-    asked = {"basis": (basis, graph.basis), "rule": (plan.settings.rule, rule)}
-    for name, (given, own) in asked.items():
-        if given not in (None, own):
-            raise WrongUse(what, found=f"a {name} {given!r}, and a graph made with {own!r}", do=f"leave the {name} out")
+    if given not in (None, rule):
+        raise WrongUse(what, found=f"a rule {given!r}, and a graph made with {rule!r}", do="leave the rule out")
     if plan.sizes[-1] > len(graph.ranking):
         raise WrongUse(
             what,
@@ -99,8 +115,8 @@ def _prove_graph(model: Model, wide: Model, graph: Graph, plan: Plan, basis: str
         )
     target = Target(graph.target_ids, graph.target, graph.against_ids, graph.against, graph.target_position)
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
-    question = ask(wide, list(graph.ids), other, target)
-    found = _score(question, _ranked(graph, question.baseline.units), plan)
+    question = ask(wide, list(graph.ids), other, target, basis)
+    found = _score(question, _ranked(graph, question), plan)
     if found.span < max(plan.settings.floor, 0.0) or found.span <= 0:
         sides = " over ".join(repr(" or ".join(side)) for side in (graph.target, graph.against or ("the mean logit",)))
         raise WrongUse(
@@ -111,40 +127,46 @@ def _prove_graph(model: Model, wide: Model, graph: Graph, plan: Plan, basis: str
         )
     data = {"claim": graph.prompt, "ids": list(graph.ids), "counterfactual_ids": other}
     data |= {"target_ids": list(target.ids), "against_ids": list(target.against_ids), "position": graph.target_position}
-    return weigh([found], {}, plan, "prompt", _card(model, plan, graph.basis, rule, data))
+    return weigh([found], {}, plan, "prompt", _card(model, plan, basis, rule, data))
 
 
-def _ranked(graph: Graph, like: Float[Tensor, "l p u"]) -> Float[Tensor, "l p u"]:
+def _ranked(graph: Graph, question: Question) -> Float[Tensor, "l p u"]:
     """The attributions that a graph's ranking holds, zero elsewhere."""
-    *places, attributions = map(list, zip(*graph.ranking, strict=True))
-    for axis, where in enumerate(places):
-        if not all(0 <= one < like.shape[axis] for one in where):
-            raise FormatError(
-                f"prove the graph of {graph.prompt!r}",
-                found=f"a ranking with units outside the model's {tuple(like.shape)} layers, positions and units",
-                do="trace the prompt again",
-            )
-    scores = torch.zeros_like(like)
-    scores[*places] = torch.tensor(attributions, dtype=like.dtype, device=like.device)
+    layers, positions, units, attributions = map(list, zip(*graph.ranking, strict=True))
+    scores = torch.zeros_like(question.baseline.units)
+    columns = [{unit: i for i, unit in enumerate(layer.ids.tolist())} for layer in question.clean.layers]
+    known = [
+        0 <= layer < len(columns) and 0 <= position < scores.shape[1] and unit in columns[layer]
+        for layer, position, unit in zip(layers, positions, units, strict=True)
+    ]
+    if not all(known):
+        raise FormatError(
+            f"prove the graph of {graph.prompt!r}",
+            found=f"a ranking with units outside the model's {tuple(scores.shape)} layers, positions and units",
+            do="trace the prompt again",
+        )
+    places = [columns[layer][unit] for layer, unit in zip(layers, units, strict=True)]
+    scores[layers, positions, places] = torch.tensor(attributions, dtype=scores.dtype, device=scores.device)
     return scores
 
 
-def _prove_task(model: Model, wide: Model, task: Task, plan: Plan, basis: str | None) -> Proof:
+def _prove_task(wide: Model, task: Task, plan: Plan, basis: Basis, model: dict[str, str]) -> Proof:
     rule = plan.settings.rule or DEFAULT_RULE
-    scores, dropped = _score_task(wide, task, plan, RULES.get(rule))
+    scores, dropped = _score_task(wide, task, plan, RULES.get(rule), basis)
     data = {"claim": f"task {task.name}", "task": task.name, "fingerprint": task.fingerprint, "source": task.source}
     data |= {"seed": task.seed, "version": task.version}
-    return weigh(scores, dropped, plan, "task", _card(model, plan, basis or NEURONS, rule, data))
+    return weigh(scores, dropped, plan, "task", _card(model, plan, basis, rule, data))
 
 
-def _card(model: Model, plan: Plan, basis: str, rule: str, data: dict[str, Any]) -> RunCard:
-    config = {**plan.settings.to_dict(), "rule": rule, "basis": basis, "sizes": list(plan.sizes), "draws": plan.draws}
-    return RunCard("proof", FORMAT, plan.seed, config, model.card, data)
+def _card(model: dict[str, str], plan: Plan, basis: Basis, rule: str, data: dict[str, Any]) -> RunCard:
+    config = {**plan.settings.to_dict(), "rule": rule, "basis": basis.name, "sizes": list(plan.sizes)}
+    data = data | {"basis": basis.card}
+    return RunCard("proof", FORMAT, plan.seed, config | {"draws": plan.draws}, model, data)
 
 
 def _score(question: Question, scores: Float[Tensor, "l p u"], plan: Plan) -> PromptScores:
-    clean, other = side_by_side([layer.neurons for layer in question.clean.layers]), question.baseline.units
-    norms = side_by_side([layer.writes.norm(dim=0) for layer in question.clean.layers])
+    clean, other = question.clean.values, question.baseline.units
+    norms = side_by_side([layer.norms.expand(clean.shape[1], -1) for layer in question.clean.layers])
     differs = clean != other
     differing = int(differs.sum())
     if plan.sizes[-1] >= differing:
@@ -153,11 +175,13 @@ def _score(question: Question, scores: Float[Tensor, "l p u"], plan: Plan) -> Pr
             found=f"{differing:,} units that differ between the prompts: to keep all of them proves nothing",
             do=f"give sizes below {differing:,}",
         )
-    ranked = rankings(scores, (clean - other).abs() * norms[:, None], differs, plan.draws, plan.seed)
-    return score_prompt(question.model, question.clean.ids, other, question.target, ranked, plan.sizes)
+    ranked = rankings(scores, (clean - other).abs() * norms, differs, plan.draws, plan.seed)
+    return score_prompt(question, ranked, plan.sizes)
 
 
-def _score_task(model: Model, task: Task, plan: Plan, rule: Rule) -> tuple[list[PromptScores], dict[str, int]]:
+def _score_task(
+    model: Model, task: Task, plan: Plan, rule: Rule, basis: Basis
+) -> tuple[list[PromptScores], dict[str, int]]:
     fit, misfits = fitting(task, lambda text: _ids(model, text))
     dropped, found = Counter(misfits), []
     for i, row in enumerate(track(fit.rows, f"proving {task.name}")):
@@ -168,8 +192,8 @@ def _score_task(model: Model, task: Task, plan: Plan, rule: Rule) -> tuple[list[
         if not (here > 0 > there):
             dropped["the model gets wrong"] += 1
             continue
-        question = ask(model, pair[0], pair[1], target)
-        one = _score(question, scored(question, rule(question))[0], replace(plan, seed=plan.seed + i))
+        question = ask(model, pair[0], pair[1], target, basis)
+        one = _score(question, scored(question, rule(question)).units, replace(plan, seed=plan.seed + i))
         if one.span < plan.settings.floor:
             dropped["with too small a difference"] += 1
             continue

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from microtome.circuit.baseline import Baseline, baseline
+from microtome.circuit.basis import Basis, Cut
 from microtome.circuit.target import Target
 from microtome.core.errors import WrongUse
-from microtome.model.frozen import Frozen, freeze
+from microtome.model.frozen import freeze
 from microtome.model.model import Model
 
 
@@ -17,7 +18,7 @@ class Question:
     Attributes:
         model: the model, in float32 or more.
         inputs, other_inputs: the prompt and its counterfactual (None without one).
-        clean, other: both, frozen.
+        clean, other: both, frozen and cut into units.
         target: what is to be explained.
         baseline: what clean values are compared with.
     """
@@ -25,20 +26,21 @@ class Question:
     model: Model
     inputs: Any
     other_inputs: Any
-    clean: Frozen
-    other: Frozen | None
+    clean: Cut
+    other: Cut | None
     target: Target
     baseline: Baseline
 
 
-def ask(model: Model, prompt: Any, counterfactual: Any, target: Target) -> Question:
-    """Freezes both prompts, once they are known to be comparable."""
+def ask(model: Model, prompt: Any, counterfactual: Any, target: Target, basis: Basis) -> Question:
+    """Freezes both prompts, once they are known to be comparable, and cuts them into the units of a basis."""
     clean = freeze(model, prompt)
     other = None
     if counterfactual is not None:
         same_length(model, prompt, counterfactual)
         other = freeze(model, counterfactual)
-    return Question(model, prompt, counterfactual, clean, other, target, baseline(model, clean.n_positions, other))
+    here, there = basis.cut(clean, other)
+    return Question(model, prompt, counterfactual, here, there, target, baseline(model, here, there))
 
 
 def same_length(model: Model, prompt: Any, counterfactual: Any) -> None:

@@ -6,19 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.circuit import bases as _bases  # noqa: F401 - its files register themselves
 from microtome.circuit.attribution import RULES, scored
-from microtome.circuit.basis import BASES
 from microtome.circuit.change import Change, change
 from microtome.circuit.drawing import draw
 from microtome.circuit.edges import Chosen, direct_edges
 from microtome.circuit.graph import FORMAT, Graph
+from microtome.circuit.naming import NEURONS, basis_of
 from microtome.circuit.question import Question, ask
 from microtome.circuit.target import Tokens, resolve
 from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.core.errors import WrongUse
 from microtome.core.progress import working
+from microtome.dictionary.dictionary import Dictionary
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
 
@@ -29,7 +29,7 @@ def trace(
     counterfactual: Any = None,
     target: Tokens = None,
     against: Tokens = None,
-    basis: str = "neurons",
+    basis: str | Dictionary = NEURONS,
     max_nodes: int = 1024,
     *,
     config: TraceConfig | None = None,
@@ -46,42 +46,48 @@ def trace(
         counterfactual: as many tokens, with what matters changed; None traces values instead of changes.
         target: a token's text or id, several (logsumexp), or None for the top token.
         against: likewise; None for the mean logit.
-        basis: the units (`microtome list basis`).
+        basis: the units: neurons, or a dictionary of transcoders or the name or path of one.
         max_nodes: how many units become nodes before pruning.
         config: further settings.
 
     Raises:
         WrongUse: prompts of different length (both tokenisations are shown), or the same prompt twice; nothing
             that differs up to the target's position; edits in force.
-        NotFound: a target that is not one token.
+        NotFound: a target that is not one token; a basis of no such name.
+        NotSupported: a dictionary whose units are of no one MLP, such as an SAE.
     """
     settings = config or TraceConfig()
     if max_nodes < 1:
         raise WrongUse("trace", found=f"max_nodes={max_nodes}", do="give at least 1")
-    units = BASES.get(basis)
     with working("tracing", 3) as step:
         wide = in_float32(model)
-        question = ask(wide, prompt, counterfactual, resolve(wide, prompt, target, against, settings.position))
+        units = basis_of(wide, basis)
+        asked = resolve(wide, prompt, target, against, settings.position)
+        question = ask(wide, prompt, counterfactual, asked, units)
         step()
         flow = change(question.clean, question.other, question.target)
-        scores, embed_scores = scored(question, RULES.get(settings.rule)(question))
-        chosen = _carriers(question, flow, scores, max_nodes)
+        scores = scored(question, RULES.get(settings.rule)(question))
+        chosen = _carriers(question, flow, scores.units, max_nodes)
         step()
-        matrix = direct_edges(question.clean, flow, question.target, chosen, units)
+        matrix = direct_edges(question.clean, flow, question.target, chosen)
         step()
     card = RunCard(
         "graph",
         FORMAT,
-        config={**settings.to_dict(), "basis": basis, "max_nodes": max_nodes, "attributed_in": wide.card["dtype"]},
+        config={**settings.to_dict(), "basis": units.name, "max_nodes": max_nodes, "attributed_in": wide.card["dtype"]},
         model=model.card,
-        data={"ids": question.clean.ids, "counterfactual_ids": None if question.other is None else question.other.ids},
+        data={
+            "ids": question.clean.frozen.ids,
+            "counterfactual_ids": None if question.other is None else question.other.frozen.ids,
+            "basis": units.card,
+        },
     )
-    return draw(Traced(question, flow, scores, embed_scores, chosen, matrix, units), settings, card)
+    return draw(Traced(question, flow, scores, chosen, matrix), settings, card)
 
 
 def _carriers(question: Question, flow: Change, scores: Float[Tensor, "l p u"], n: int) -> Chosen:
     """The chosen units, of which there must be some."""
-    chosen = choose(scores, n)
+    chosen = choose(scores * flow.differs, n)
     if not len(chosen):
         raise WrongUse(
             f"trace the answer at position {question.target.position}",

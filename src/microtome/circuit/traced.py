@@ -2,11 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from microtome.circuit.attribution import DEFAULT_RULE
-from microtome.circuit.basis import Basis
+from microtome.circuit.attribution import DEFAULT_RULE, Scores
 from microtome.circuit.change import Change
 from microtome.circuit.edges import Chosen, EdgeMatrix
 from microtome.circuit.question import Question
@@ -50,8 +46,6 @@ class Traced:
 
     question: Question
     flow: Change
-    scores: Float[Tensor, "l p u"]
-    embed_scores: Float[Tensor, "p"]
+    scores: Scores
     chosen: Chosen
     matrix: EdgeMatrix
-    basis: Basis

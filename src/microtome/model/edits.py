@@ -67,7 +67,7 @@ class Places(TypedDict, total=False):
         units: indices on the site's axis of units (heads, for `attn.heads`, `attn.pattern`, …), or units of the
             dictionary; None for all.
         where: a mask over the site, `[b, p, u]`, aligned to real tokens, instead of the two above. Rows of a
-            batch are chosen with it. Its last axes may be left out.
+            batch are chosen with it. Its last axes may be left out. Of a dictionary, over the units named.
         may_be_empty: do not raise when nothing changes.
     """
 
@@ -202,7 +202,8 @@ def _edit(
     value = value.item() if isinstance(value, np.number) else value
     if not isinstance(value, int | float | Tensor | Mapping | Elsewhere):
         raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
-    if where is not None and not (positions is None and units is None):
+    masked_units = None if isinstance(place, Coder) else units  # a dictionary's units named are all that there is
+    if where is not None and not (positions is None and masked_units is None):
         raise WrongUse(
             what,
             found="a mask beside positions or units",

@@ -47,6 +47,7 @@ class FrozenLayer:
         self.between = self.stream if layer.parallel else run[f"resid_mid.{index}"][0]
         self.pattern: Float[Tensor, "h p p"] = run[f"attn.pattern.{index}"][0]
         self.attn_out: Float[Tensor, "p d"] = run[f"attn.out.{index}"][0]
+        self.mlp_in: Float[Tensor, "p d"] = run[f"mlp.in.{index}"][0]
         self.mlp_out: Float[Tensor, "p d"] = run[f"mlp.out.{index}"][0]
         self.neurons: Float[Tensor, "p u"] = run[f"mlp.neurons.{index}"][0]
         self.gates = _gates(layer, run, index)

@@ -24,7 +24,7 @@ from microtome.model.placing import Value
 from microtome.model.run import Run, aligned
 from microtome.model.session import Resolved, Session, run_once
 from microtome.model.taps import named_parts
-from microtome.model.values import means, values
+from microtome.model.values import Told, means, values
 
 if TYPE_CHECKING:
     from microtome.model.certificate import Certificate
@@ -292,7 +292,9 @@ class Model:
         finally:
             self._edits = before
 
-    def means(self, pattern: str | Sequence[str], texts: Any = None) -> dict[str, Float[Tensor, "2 ..."]]:
+    def means(
+        self, pattern: str | Sequence[str], texts: Any = None, told: Told | None = None
+    ) -> dict[str, Float[Tensor, "2 ..."]]:
         """Mean values of sites over texts: what a unit gives when nothing in particular is asked of it.
 
         Row 0 is the mean at position 0, row 1 the mean over all others: position 0 holds a few enormous
@@ -302,12 +304,13 @@ class Model:
             pattern: sites, or several patterns of them, whose axes after the position are fixed (not scores or
                 patterns).
             texts: what to run; None for the shipped neutral prompts.
+            told: by site, what its tensor `[b, p, …]` is turned into before the mean is taken.
 
         Raises:
             WrongUse: the sites have no such mean, the texts are one token each, or there is no tokenizer for them.
         """
         patterns = [pattern] if isinstance(pattern, str) else pattern
-        return means([one for each in patterns for one in self._sites(each)], texts, self._unedited)
+        return means([one for each in patterns for one in self._sites(each)], texts, self._unedited, told)
 
     def generate(self, inputs: Any, *, max_new_tokens: int = 20, sample: bool = False, seed: int = 0) -> list[str]:
         """Continues each row, under the edits in force, with a key/value cache.

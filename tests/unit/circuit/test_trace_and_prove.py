@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from microtome.circuit.attribution import RULES, scored
-from microtome.circuit.basis import BASES
+from microtome.circuit.bases.neurons import NEURONS
 from microtome.circuit.change import change
 from microtome.circuit.edges import direct_edges
 from microtome.circuit.graph import Graph
@@ -91,12 +91,11 @@ def test_a_target_of_several_tokens_shows_them(smollm2):
 def test_edges_on_real_weights_equal_autograd(smollm2):
     """In float32, to 1e-5 of each row's largest edge; the tiny families are held to 1e-10 in float64."""
     target = resolve(smollm2, FRANCE, " Paris", " Berlin")
-    question = ask(smollm2, FRANCE, GERMANY, target)
+    question = ask(smollm2, FRANCE, GERMANY, target, NEURONS)
     flow = change(question.clean, question.other, target)
-    scores, _ = scored(question, RULES.get("half")(question))
-    chosen = choose(scores, 512)
-    matrix = direct_edges(question.clean, flow, target, chosen, BASES.get("neurons"))
-    passed = replay(question.clean, question.clean.embed.clone().requires_grad_(), cut=True)
+    chosen = choose(scored(question, RULES.get("half")(question)).units, 512)
+    matrix = direct_edges(question.clean, flow, target, chosen)
+    passed = replay(question.clean.frozen, question.clean.frozen.embed.clone().requires_grad_(), cut=True)
     for row in range(60, 512, 75):
         layer, position, unit = (int(x[row]) for x in (chosen.layers, chosen.positions, chosen.units))
         sources = [passed.sources[i] for i in range(layer)]
@@ -104,7 +103,7 @@ def test_edges_on_real_weights_equal_autograd(smollm2):
         grads = torch.autograd.grad(read, sources, retain_graph=True, allow_unused=True, materialize_grads=True)
         theirs = torch.cat(
             [
-                (grad * flow.neurons[i])[chosen.positions[here], chosen.units[here]]
+                (grad * flow.units[i])[chosen.positions[here], chosen.units[here]]
                 for i, grad in enumerate(grads)
                 for here in [chosen.at(i)]
             ]

@@ -283,3 +283,22 @@ def test_harvest_fills_a_store_and_goes_on_with_it(invoke, folder):
     other = invoke(*asked, "--dtype", "int8")
     assert other.code == 2
     assert "dtype 'bfloat16' there, 'int8' asked" in other.err
+
+
+def test_a_trace_in_units_of_the_shipped_transcoders(invoke):
+    ball, boat = "Tom has a red ball. Tom likes his", "Tom has a red boat. Tom likes his"
+    asked = ["trace", ball, "--counterfactual", boat, "--model", "tiny", "--basis", "tiny/transcoders"]
+    done = invoke(*asked, "--nodes", "50", "--sizes", "5,10", "--draws", "2", "--graph", "g.json", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["basis"] == "tiny/transcoders"
+    assert {node["kind"] for node in found["nodes"]} >= {"embedding", "unit", "error", "logit"}
+    assert found["proof"]["card"]["config"]["basis"] == "tiny/transcoders"
+    again = invoke("prove", "g.json", "--model", "tiny", "--sizes", "5,10", "--draws", "2", "--json")
+    assert json.loads(again.out)["faithfulness"] == found["proof"]["faithfulness"]
+
+
+def test_what_is_no_basis_is_said(invoke):
+    done = invoke("trace", "Tom has", "--model", "tiny", "--basis", "tiny/sae")
+    assert (done.code, done.out) == (3, "")
+    assert "give transcoders, whose units read mlp.in.L and write mlp.out.L alone" in done.err

@@ -6,6 +6,7 @@ import torch
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.architectures.topk import TopK
+from microtome.dictionary.basis import layers_of
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.geometry import cross_layer, sae, transcoder
 from microtome.dictionary.starting import untrained
@@ -57,8 +58,26 @@ def test_each_layer_has_its_own_block():
     x, y = inputs(D), inputs(E, seed=6)
     for layer, one in enumerate(layers):
         own, found = one.at(layer, x, y), whole.at(layer, x, y)
-        for name, tensor in vars(own).items():
-            assert tensor is None or torch.equal(vars(found)[name], tensor), name
+        for name in ("ids", "positions", "values", "read", "constant", "write", "bias", "error"):
+            assert torch.equal(getattr(found, name), getattr(own, name)), name
+        assert found.lines.first == layer * UNITS
+
+
+def test_each_layer_has_its_own_skip():
+    layers = [made(layer, seed=layer, skip=True) for layer in range(3)]
+    whole = together(layers)
+    x, y = inputs(D), inputs(E, seed=6)
+    for layer, one in enumerate(layers):
+        assert torch.equal(whole.at(layer, x, y).skip, one.W_skip)
+        torch.testing.assert_close(whole.at(layer, x, y).error, one.at(layer, x, y).error)
+
+
+def test_layers_are_those_of_its_sites():
+    assert layers_of(made(4)) == (4,)
+    assert layers_of(together([made(layer) for layer in (2, 0)])) == (0, 2)
+    for other in (made(geometry=sae("resid.0", D, UNITS)), NO_BASIS["a clt"][0]):
+        with pytest.raises(NotSupported, match=r"give transcoders, whose units read mlp.in"):
+            layers_of(other)
 
 
 NO_BASIS = {

@@ -20,6 +20,7 @@ def prove(
     model: ModelName = "smollm2",
     n: Annotated[int | None, typer.Option(min=1, help="Prompts of the task; 50, or a file's every row.")] = None,
     rule: Rule = None,
+    basis: Annotated[str | None, typer.Option(help="The units: neurons, or transcoders by name or path.")] = None,
     sizes: Sizes = SIZES,
     draws: Draws = 20,
     seed: Seed = 0,
@@ -37,7 +38,7 @@ def prove(
     opened = mt.open(model)
     from microtome.circuit.weighing import ProofConfig
 
-    proof = mt.prove(opened, claimed, numbers, draws, seed, config=ProofConfig(rule=rule))
+    proof = mt.prove(opened, claimed, numbers, draws, seed, basis, config=ProofConfig(rule=rule))
     say(proof.summary(), as_json=as_json)
     if out is not None:
         proof.save(out)
