@@ -305,3 +305,16 @@ def test_drawn_edges_and_remainders_sum_to_each_change(shipped):
             scale = sum(map(abs, incoming)) + abs(node.remainder) + abs(node.nonlinear)
             whole = sum(incoming) + node.remainder + node.nonlinear
             assert whole == pytest.approx(node.value - node.counterfactual_value, abs=2e-5 * scale + 1e-6)
+
+
+def test_a_layer_whose_units_are_silent_is_all_error(tiny):
+    model, dictionary = tiny("llama"), made(architecture=ReLU())
+    list(dictionary.units)[1].b_enc.fill_(-100.0)
+    question = question_of(model, dictionary)
+    silent = question.clean.layers[1]
+    assert len(silent.ids) == 0
+    assert silent.amounts(silent.frozen.mlp_in[None]).shape == (1, len(CLEAN), 0)
+    torch.testing.assert_close(silent.error + silent.constant, silent.frozen.mlp_out)
+    graph = trace(model, CLEAN, OTHER, (5, 8), 6, dictionary, 60, config=ALL)
+    assert graph.summary_numbers["largest_imbalance"] < 1e-12
+    assert {node.layer for node in graph.nodes if node.kind == "unit"} == {0, 2}
