@@ -64,7 +64,9 @@ class UnitsCoder:
         with torch.no_grad():
             like, shape = self._flat(next(iter(read.values())))
             column = torch.full((self.n_units,), -1, device=like.device)
-            column[torch.tensor(list(units), device=like.device)] = torch.arange(len(units), device=like.device)
+            column[torch.tensor(list(units), dtype=torch.long, device=like.device)] = torch.arange(
+                len(units), device=like.device
+            )
             found = like.new_zeros(len(like), len(units))
             for start, one in self._active(read, column):
                 to = column[one.picks.ids + start]

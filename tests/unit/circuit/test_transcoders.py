@@ -81,8 +81,8 @@ def test_rows_sum_to_their_values(tiny, family, case, against):
     assert float(matrix.value[-1]) == pytest.approx(flow.target, abs=1e-12)
     assert matrix.columns["error"] == len(CLEAN) * len(flow.errors)
     assert matrix.terms[:, sum(list(matrix.columns.values())[:3]) : -6].abs().max() > 1e-3
-    if not against:  # nothing was linearised but norms and patterns, which are held: values leave only rounding
-        assert matrix.nonlinear.abs().max() < 1e-9
+    if not against:  # active units are lines of what they read; the logsumexp of the target is none
+        assert matrix.nonlinear[:-1].abs().max() < 1e-9
 
 
 @pytest.mark.parametrize("skip", [False, True], ids=["", "skip"])
@@ -181,7 +181,8 @@ def test_a_score_is_the_slope_of_what_an_edit_does(tiny, skip):
     """Of a live edit of one unit, where the path of integrated gradients is a point: the clean prompt."""
     model, dictionary = tiny("gemma2"), made(skip=skip)
     question = question_of(model, dictionary)
-    there = replace(question, baseline=replace(question.baseline, embed=question.clean.frozen.embed))
+    nearly = question.clean.frozen.embed + 1e-12  # an edit that changes nothing is none
+    there = replace(question, baseline=replace(question.baseline, embed=nearly))
     gradients, position = integrated(there, 1), len(CLEAN) - 1
 
     def after(unit, by):
@@ -304,3 +305,16 @@ def test_drawn_edges_and_remainders_sum_to_each_change(shipped):
             scale = sum(map(abs, incoming)) + abs(node.remainder) + abs(node.nonlinear)
             whole = sum(incoming) + node.remainder + node.nonlinear
             assert whole == pytest.approx(node.value - node.counterfactual_value, abs=2e-5 * scale + 1e-6)
+
+
+def test_a_layer_whose_units_are_silent_is_all_error(tiny):
+    model, dictionary = tiny("llama"), made(architecture=ReLU())
+    list(dictionary.units)[1].b_enc.fill_(-100.0)
+    question = question_of(model, dictionary)
+    silent = question.clean.layers[1]
+    assert len(silent.ids) == 0
+    assert silent.amounts(silent.frozen.mlp_in[None]).shape == (1, len(CLEAN), 0)
+    torch.testing.assert_close(silent.error + silent.constant, silent.frozen.mlp_out)
+    graph = trace(model, CLEAN, OTHER, (5, 8), 6, dictionary, 60, config=ALL)
+    assert graph.summary_numbers["largest_imbalance"] < 1e-12
+    assert {node.layer for node in graph.nodes if node.kind == "unit"} == {0, 2}

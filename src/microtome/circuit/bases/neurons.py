@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from microtome.circuit.basis import BASES, Cut
+from microtome.circuit.basis import BASES, Cut, Skip
 from microtome.model import edits
 from microtome.model.edits import Edit
 from microtome.model.frozen import Frozen, FrozenLayer
@@ -18,7 +18,8 @@ class NeuronLayer:
     def __init__(self, frozen: FrozenLayer):
         self.frozen, self.values, self.n_units = frozen, frozen.neurons, frozen.neurons.shape[1]
         self.ids = torch.arange(self.n_units, device=self.values.device)
-        self.error, self.skip = None, None
+        self.error: Float[Tensor, "p d"] | None = None
+        self.skip: Skip | None = None
         self.reads = self.writes = f"mlp.neurons.{frozen.index}"
 
     @property

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from microtome.circuit.bases.neurons import NeuronLayer
-from microtome.circuit.basis import Cut, LayerUnits
+from microtome.circuit.basis import Cut, LayerUnits, Skip
 from microtome.core.errors import WrongUse
 from microtome.core.fingerprint import of_tensors
 from microtome.dictionary.basis import At, layers_of
@@ -57,20 +57,18 @@ class CodedLayer:
         self.n_units = lines.block.block.units
         self.values = found.bias.new_zeros(len(found.bias), len(ids))
         self.values[found.positions, torch.searchsorted(ids, found.ids)] = found.values
-        self.error = found.error
-        self.skip = None if found.skip is None else LinearSkip(frozen, found.skip)
+        self.error: Float[Tensor, "p d"] | None = found.error
+        self.skip: Skip | None = None if found.skip is None else LinearSkip(frozen, found.skip)
         self.reads, self.writes = f"mlp.in.{frozen.index}", f"mlp.out.{frozen.index}"
-        self._bias, self._given, self._returned = found.bias, lines.given, lines.returned
+        self._given, self._returned = lines.given, lines.returned
+        self._constant = _constant(frozen, found)
         self._encoder, self._constants, self._decoder = lines.reads(ids), lines.constants(ids), lines.writes(ids)
         self._active = (self.values != 0).to(self.values)
 
     @property
     def constant(self) -> Float[Tensor, "p d"]:
         """See `LayerUnits.constant`."""
-        norm = self.frozen.layer.mlp_norm
-        if self.skip is None or norm is None or norm.bias is None:
-            return self._bias
-        return self._bias + self.skip.weights @ norm.bias
+        return self._constant
 
     @property
     def norms(self) -> Float[Tensor, "p u"]:
@@ -121,6 +119,14 @@ class CodedLayer:
         """Vectors on what the MLP reads, as vectors on the stream before its norm."""
         norm, scale = self.frozen.layer.mlp_norm, self.frozen.mlp_scale
         return vectors if norm is None or scale is None else norm.pull(vectors, scale[positions])
+
+
+def _constant(frozen: FrozenLayer, found: At) -> Float[Tensor, "p d"]:
+    """What a transcoder writes without any unit, and what its skip makes of the norm's bias."""
+    norm = frozen.layer.mlp_norm
+    if found.skip is None or norm is None or norm.bias is None:
+        return found.bias
+    return found.bias + found.skip @ norm.bias
 
 
 class Transcoders:
