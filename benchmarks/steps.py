@@ -44,7 +44,11 @@ class Rows:
 
 def trainee(setup: dict[str, Any], rows: Rows) -> Trainee:
     """As `microtome.train` makes it, with the schedule that both sides share: a constant learning rate."""
-    settings = {"topk": {"k": setup["k"]}, "batchtopk": {"k": setup["k"]}, "jumprelu": {"l0": setup["l0"]}}
+    settings = {
+        "topk": {"k": setup["k"]},
+        "batchtopk": {"k": setup["k"]},
+        "jumprelu": {"l0": setup["l0"], "threshold": setup["threshold"]},
+    }
     one = job(
         site=SITE, architecture=setup["architecture"], units=setup["units"], lr=setup["lr"], warm_up="0%", decay="0%",
         ramp="0%", dead_after="100%", **settings[setup["architecture"]],

@@ -31,7 +31,9 @@ def trainer(setup: dict, first: torch.Tensor) -> SAETrainer:
     sae = {
         "topk": lambda: TopKTrainingSAE(TopKTrainingSAEConfig(k=setup["k"], **common)),
         "batchtopk": lambda: BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(k=setup["k"], **common)),
-        "jumprelu": lambda: JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(l0_coefficient=setup["l0"], **common)),
+        "jumprelu": lambda: JumpReLUTrainingSAE(
+            JumpReLUTrainingSAEConfig(l0_coefficient=setup["l0"], jumprelu_init_threshold=setup["threshold"], **common)
+        ),
     }[setup["architecture"]]()
     with torch.no_grad():
         sae.b_dec.copy_(first.mean(0))

@@ -27,7 +27,7 @@ from microtome.dictionary.saving import save
 from microtome.dictionary.starting import untrained
 from microtome.train.hardware import HARDWARE, Hardware
 from microtome.train.planning import PlanConfig, disk_of, flops_of, memory_of, plan, wire_of
-from microtome.train.sharding import average_gradients, own_rows, shares_of
+from microtome.train.sharding import Together
 from several_ranks import on_ranks
 
 HERE = Hardware("here", 1e11, 1e12, 1e10, 1e8, 1e10, 1e9, 1e9, 8, "a test", 1.0, compiled=True)
@@ -123,11 +123,11 @@ def bytes_sent(columns: int, settings: dict) -> float:
 
     with joined(columns) as mesh:
         dist.all_reduce, dist.all_to_all_single = counted_reduce, counted_exchange
-        geometry = sae(SITE, config.d, config.units)
-        dictionary = untrained(geometry, TopK(config.k, aux_k=config.aux_k), seed=0, shares=shares_of(geometry, mesh))
+        team, geometry = Together(mesh), sae(SITE, config.d, config.units)
+        dictionary = untrained(geometry, TopK(config.k, aux_k=config.aux_k), seed=0, shares=team.shares(geometry))
         x = torch.randn(config.batch, config.d, generator=torch.Generator().manual_seed(0))
-        step(dictionary, own_rows({SITE: x}, mesh)[SITE][:, None], config.dead)
-        average_gradients(dictionary, mesh)
+        step(dictionary, x[team.part(len(x))][:, None], config.dead)
+        team.average(dictionary)
         dist.all_reduce, dist.all_to_all_single = reduce, exchange
         return sent[0]
 
