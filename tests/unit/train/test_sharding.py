@@ -87,12 +87,14 @@ def same(ours: Path, theirs: Path, tolerance: float = 1e-5) -> None:
         assert mine.keys() == other.keys()
         assert mine["job"] == other["job"]
         assert figures(mine, EXACT) == pytest.approx(figures(other, EXACT), rel=1e-9)
-        assert figures(mine, NEAR) == pytest.approx(figures(other, NEAR), rel=1e-4, abs=1e-7)
-        assert mine.get("terms", {}) == pytest.approx(other.get("terms", {}), rel=1e-5, abs=1e-7)
+        near = 1e-5 if mine["tokens"] <= STEPS * BATCH else 1e-4
+        assert figures(mine, ("loss",)) == pytest.approx(figures(other, ("loss",)), rel=near)
+        assert figures(mine, NEAR) == pytest.approx(figures(other, NEAR), rel=1e-4, abs=1e-5)
+        assert mine.get("terms", {}) == pytest.approx(other.get("terms", {}), rel=1e-4, abs=1e-5)
 
 
 EXACT = ("tokens", "l0", "dead", "dense", "densest", "rate", "skipped", "bad_inputs")
-NEAR = ("loss", "variance_explained", "scale", "norm", "worst", "gradient")
+NEAR = ("variance_explained", "scale", "norm", "worst", "gradient")
 
 
 def figures(line: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
