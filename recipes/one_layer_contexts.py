@@ -194,10 +194,8 @@ def judge(chosen: Chosen, said: sparse.csr_array, context: Bool[np.ndarray, "i p
 
 
 def of_shuffled(
-    first: sparse.csr_array,
-    second: sparse.csr_array,
-    a: Bool[np.ndarray, "i p"],
-    b: Bool[np.ndarray, "j p"],
+    said: tuple[sparse.csr_array, sparse.csr_array],
+    labels: tuple[Bool[np.ndarray, "i p"], Bool[np.ndarray, "j p"]],
     draws: int,
 ) -> list[float]:
     """The F1 on the second half where each document has the labels of another, unit and threshold chosen anew."""
@@ -206,8 +204,8 @@ def of_shuffled(
     shuffled = [(a[rng.permutation(len(a))], b[rng.permutation(len(b))]) for rng in orders]
     chosen = choose(first, np.stack([one.ravel() for one, _ in shuffled], 1).astype(np.float32))
     scores = []
-    for one, (_, labels) in zip(chosen, shuffled, strict=True):
-        above, below = judge(one, second, labels).f1()
+    for one, (_, context) in zip(chosen, shuffled, strict=True):
+        above, below = judge(one, second, context).f1()
         scores.append(float(above.sum() / below.sum()))
     return scores
 

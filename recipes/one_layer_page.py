@@ -123,7 +123,8 @@ After *Towards Monosemanticity* (Bricken et al. 2023), as small as two cores can
 activations of its neurons. All figures are of {held:,} held-out documents. The paper's model read 100 billion tokens
 and its dictionary 8 billion activations: what follows is its method and not its scale.
 
-`{command}` made this page and its pictures ({date}, {machine}, {versions}; {minutes}).
+`{command}` made this page and its pictures ({date}, {machine}, {versions}; {minutes}
+by the clock, whatever else the machine did).
 
 ## What is kept of the model's loss
 
