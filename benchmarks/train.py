@@ -1,8 +1,10 @@
 """Throughput of training beside sae-lens: same batches, sizes and learning rate, steps of both in turn.
 
-python benchmarks/train.py [--peer .peers/saelens/bin/python] [--data rows.npy] [--architecture topk]
+python benchmarks/train.py [--peer .peers/saelens/bin/python] [--architecture topk]
+python benchmarks/train.py --store out/smollm2-saes/store --site resid.15 --more 472  # 2 million tokens on both sides
 
-Without data, rows are planted: sums of a few of 2,048 directions about a mean, with noise. All rows are scaled alike so
+Rows are those of a store's site, without tokens over ten times the median norm, in random order, and again from the
+first when all were learned from. Without a store, rows are planted: sums of a few of 2,048 directions about a mean, with noise. All rows are scaled alike so
 that E‖x‖² = d, for both sides. JumpReLU begins with thresholds (`--threshold`) that leave under a hundred units active:
 from the usual 0.01 a run of this length never gets there on either side, since thresholds alone bear the penalty.
 """
@@ -20,12 +22,27 @@ import numpy as np
 import torch
 from timing import machine, medians
 
+from microtome.activations.store import open_store
+
 HERE = Path(__file__).parent
 BATCH, UNITS, K, WIDTH = 4096, 8192, 32, 576
 HELD_OUT = 8192
+NORM_LIMIT = 10.0
 
 
-def planted(path: Path, batches: int) -> Path:
+def stored(store: str, site: str, path: Path) -> None:
+    """A store's rows as an array file; in random order, so that held-out rows are of the same documents."""
+    view = open_store(store).below(NORM_LIMIT)
+    order = torch.randperm(len(view), generator=torch.Generator().manual_seed(0))
+    made = np.lib.format.open_memmap(path, "w+", np.float32, (len(view), view.widths[site]))
+    for start in range(0, len(view), BATCH):
+        at = order[start : start + BATCH].sort().values
+        mixed = torch.randperm(len(at), generator=torch.Generator().manual_seed(start))
+        made[start : start + BATCH] = view.rows(site, at)[mixed].numpy()
+    made.flush()
+
+
+def planted(path: Path, batches: int) -> None:
     """Rows as an array file."""
     random = torch.Generator().manual_seed(0)
     truth, mean = torch.randn(2048, WIDTH, generator=random), torch.randn(WIDTH, generator=random)
@@ -34,10 +51,9 @@ def planted(path: Path, batches: int) -> Path:
         active = torch.randn(BATCH, 2048, generator=random).relu() * (torch.rand(BATCH, 2048, generator=random) < 0.01)
         parts.append(active @ truth + mean + 0.1 * torch.randn(BATCH, WIDTH, generator=random))
     np.save(path, torch.cat(parts).numpy())
-    return path
 
 
-def scaled(path: str, to: Path) -> str:
+def scaled(path: Path, to: Path) -> str:
     """The same rows with E‖x‖² = d, as the held-out ones at the end have it."""
     rows = np.load(path, mmap_mode="r")
     by = float(np.sqrt(rows.shape[1] / np.square(rows[-HELD_OUT:]).sum(1).mean()))
@@ -76,7 +92,8 @@ def main() -> None:
     """Prints tokens a second of both sides, their ratio, and what both leave unexplained."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", default=".peers/saelens/bin/python")
-    parser.add_argument("--data")
+    parser.add_argument("--store", help="a folder that `microtome harvest` made")
+    parser.add_argument("--site", default="resid.15")
     parser.add_argument("--architecture", default="topk", choices=["topk", "batchtopk", "jumprelu"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="of a round")
@@ -90,7 +107,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         total = given.rounds * given.steps + given.steps + given.more
-        rows = given.data or str(planted(Path(folder) / "rows.npy", total))
+        rows = Path(folder) / "rows.npy"
+        stored(given.store, given.site, rows) if given.store else planted(rows, total)
         data = scaled(rows, Path(folder) / "scaled.npy")
         setup = {
             "architecture": given.architecture, "units": UNITS, "k": K, "batch": BATCH, "lr": given.lr, "l0": given.l0,
