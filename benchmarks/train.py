@@ -4,9 +4,10 @@ python benchmarks/train.py [--peer .peers/saelens/bin/python] [--architecture to
 python benchmarks/train.py --store out/smollm2-saes/store --site resid.15 --more 472  # 2 million tokens on both sides
 
 Rows are those of a store's site, without tokens over ten times the median norm, in random order, and again from the
-first when all were learned from. Without a store, rows are planted: sums of a few of 2,048 directions about a mean, with noise. All rows are scaled alike so
-that E‖x‖² = d, for both sides. JumpReLU begins with thresholds (`--threshold`) that leave under a hundred units active:
-from the usual 0.01 a run of this length never gets there on either side, since thresholds alone bear the penalty.
+first when all were learned from; held-out rows are of other documents. Without a store, rows are planted: sums of a few
+of 2,048 directions about a mean, with noise. All are scaled alike so that E‖x‖² = d, for both sides. JumpReLU begins with
+thresholds (`--threshold`) that leave under a hundred units active: from the usual 0.01 a run of this length never gets
+there on either side, since thresholds alone bear the penalty.
 """
 
 import argparse
@@ -27,18 +28,19 @@ from microtome.activations.store import open_store
 HERE = Path(__file__).parent
 BATCH, UNITS, K, WIDTH = 4096, 8192, 32, 576
 HELD_OUT = 8192
-NORM_LIMIT = 10.0
+NORM_LIMIT, HELD_OUT_SHARE = 10.0, 0.05
 
 
 def stored(store: str, site: str, path: Path) -> None:
-    """A store's rows as an array file; in random order, so that held-out rows are of the same documents."""
-    view = open_store(store).below(NORM_LIMIT)
-    order = torch.randperm(len(view), generator=torch.Generator().manual_seed(0))
-    made = np.lib.format.open_memmap(path, "w+", np.float32, (len(view), view.widths[site]))
-    for start in range(0, len(view), BATCH):
+    """A store's rows as an array file; the last ones, which are held out, are of other documents."""
+    learned, held_out = (part.below(NORM_LIMIT) for part in open_store(store).split(HELD_OUT_SHARE))
+    made = np.lib.format.open_memmap(path, "w+", np.float32, (len(learned) + HELD_OUT, learned.widths[site]))
+    order = torch.randperm(len(learned), generator=torch.Generator().manual_seed(0))
+    for start in range(0, len(learned), BATCH):
         at = order[start : start + BATCH].sort().values
-        mixed = torch.randperm(len(at), generator=torch.Generator().manual_seed(start))
-        made[start : start + BATCH] = view.rows(site, at)[mixed].numpy()
+        made[start : start + len(at)] = learned.rows(site, at).numpy()
+    some = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(1))[:HELD_OUT]
+    made[-HELD_OUT:] = held_out.rows(site, some.sort().values).numpy()
     made.flush()
 
 
