@@ -5,9 +5,9 @@ python benchmarks/train.py --store out/smollm2-saes/store --site resid.15 --more
 
 Rows are those of a store's site, without tokens over ten times the median norm, in random order, and again from the
 first when all were learned from; held-out rows are of other documents. Without a store, rows are planted: sums of a few
-of 2,048 directions about a mean, with noise. All are scaled alike so that E‖x‖² = d, for both sides. JumpReLU begins with
-thresholds (`--threshold`) that leave under a hundred units active: from the usual 0.01 a run of this length never gets
-there on either side, since thresholds alone bear the penalty.
+of 2,048 directions about a mean, with noise. All are scaled alike so that E‖x‖² = d, for both sides. JumpReLU begins
+with thresholds (`--threshold`) that leave under a hundred units active: from the usual 0.01 a run of this length never
+gets there on either side, since thresholds alone bear the penalty.
 """
 
 import argparse
