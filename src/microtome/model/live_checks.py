@@ -101,14 +101,16 @@ def sides(model: Model, long: Ids, short: Ids, end: str) -> Check:
 
 def cached(model: Model, ids: Ids, expected: Tensor) -> Check:
     """The last tokens one by one on a cache, against the pass that computes all at once."""
+    name = model.network.cache
+    assert name is not None, "a network that takes no cache"
     cut = len(ids) - CACHED_STEPS
     cache: Any = None
     errors = []
     with torch.no_grad():
         for start, end in [(0, cut), *((i, i + 1) for i in range(cut, len(ids)))]:
             chunk = torch.tensor([ids[start:end]], device=model.device)
-            out = model.module(chunk, past_key_values=cache, use_cache=True)
-            cache = out.past_key_values
+            out = model.module(chunk, use_cache=True, **{name: cache})
+            cache = out[name]
             errors.append(relative(out.logits, expected[:, start:end]))
     says = "logits with a key/value cache against without"
     return judged("cached steps", worst(errors), SAME_FUNCTION[model.dtype], says)

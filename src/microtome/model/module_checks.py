@@ -99,7 +99,7 @@ def _of_rows(model: Model, long: Ids, short: Ids, end: str) -> list[Check]:
     rows = [unjudged("batched rows", "takes no attention_mask: rows of one length only")]
     if network.takes("attention_mask"):
         rows = [batched(model, long, short, end), sides(model, long, short, end)]
-    if network.generates and network.takes("past_key_values"):
+    if network.generates and network.cache is not None:
         return [*rows, cached(model, long, untouched_logits(model, long))]
     return [*rows, unjudged("cached steps", "does not generate with a key/value cache of transformers")]
 

@@ -13,6 +13,7 @@ from microtome.core.sites import Site
 from microtome.model.inputs import Batch
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
+CACHES = ("cache", "past_key_values")  # the second until transformers 5.24
 
 
 class Network:
@@ -77,6 +78,11 @@ class Network:
         """Whether its forward pass has a use for an argument, as far as its signature says."""
         passes_on = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in self._parameters.values())
         return argument in self._parameters or (passes_on and not isinstance(self.module, PreTrainedModel))
+
+    @property
+    def cache(self) -> str | None:
+        """What its forward pass and its output call a key/value cache of transformers; None where it takes none."""
+        return next((name for name in CACHES if self.takes(name)), None)
 
     def call(self, batch: Batch, *, last_logits_only: bool = False) -> Any:
         """Calls the module, as transformers documents it, with what it takes of ids, mask and positions.
