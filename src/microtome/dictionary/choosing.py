@@ -134,7 +134,7 @@ def _products(x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"]) -> Iterato
     """Some of the rows, and their product with the weights to the precision at hand; it lasts until the next."""
     kind = _screened_in(x)
     narrow, across = x.detach().to(kind), weights.detach().to(kind).T
-    size = max(1, (ON_CPU if x.device.type == "cpu" else ON_GPU) // len(weights))
+    size = max(1, (ON_CPU if x.device.type == "cpu" else ON_GPU) // max(1, len(weights)))
     kept = narrow.new_empty(min(size, len(x)), len(weights))
     for rows, few in zip(x.split(size), narrow.split(size), strict=True):
         yield rows, torch.mm(few, across, out=kept[: len(rows)])
