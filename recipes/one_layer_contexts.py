@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from microtome.activations.store import ActivationStore
 from microtome.dictionary.dictionary import Dictionary
-from microtome.evidence import Estimate, Measurement, Null, difference_of_own_ratios, ratio_of_sums
+from microtome.evidence import Measurement, Null, difference_of_own_ratios, ratio_of_sums
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Thresholds that are tried, as shares of a unit's largest activation on the half on which it is chosen."""
@@ -103,6 +103,10 @@ def choose(said: sparse.csr_array, contexts: Float[np.ndarray, "t c"]) -> list[C
     return best
 
 
+Parts = tuple[Float[np.ndarray, " i"], Float[np.ndarray, " i"]]
+"""Numerators and denominators of a ratio of sums, one of each a document."""
+
+
 @dataclass(frozen=True, eq=False)
 class Judged:
     """What a unit says on the half that it was not chosen on.
@@ -122,31 +126,27 @@ class Judged:
         """Above its threshold."""
         return self.active > self.chosen.threshold
 
-    def f1(self) -> tuple[Float[np.ndarray, " i"], Float[np.ndarray, " i"]]:
+    def f1(self) -> Parts:
         """Numerators and denominators of the documents: twice what is right, over what fires and what should."""
         right = 2.0 * (self.fires & self.context).sum(1)
         return right, (self.fires.sum(1) + self.context.sum(1)).astype(float)
 
-    def precision(self) -> Estimate:
+    def precision(self) -> Parts:
         """Share in context of the tokens at which it fires: specificity."""
-        return _share((self.fires & self.context).sum(1), self.fires.sum(1))
+        return (self.fires & self.context).sum(1).astype(float), self.fires.sum(1).astype(float)
 
-    def recall(self) -> Estimate:
+    def recall(self) -> Parts:
         """Share of the tokens in context at which it fires: sensitivity."""
-        return _share((self.fires & self.context).sum(1), self.context.sum(1))
+        return (self.fires & self.context).sum(1).astype(float), self.context.sum(1).astype(float)
 
-    def weighted(self) -> Estimate:
+    def weighted(self) -> Parts:
         """Share in context of all that it ever says, weak activations included."""
-        return _share((self.active * self.context).sum(1), self.active.sum(1))
+        active = self.active.astype(float)
+        return (active * self.context).sum(1), active.sum(1)
 
     def correlation(self) -> float:
         """Of activation and context over tokens."""
         return float(np.corrcoef(self.active.ravel(), self.context.ravel())[0, 1]) if self.active.any() else 0.0
-
-
-def _share(above: np.ndarray, below: np.ndarray) -> Estimate:
-    kept = below > 0
-    return ratio_of_sums(above[kept], below[kept]) if kept.any() else Estimate(0.0, None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,15 @@
 """The page of the one-layer study and its pictures, from what was found alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from one_layer_contexts import NEURONS, TRAINED, Context, Judged
+from one_layer_contexts import NEURONS, TRAINED, Context, Judged, Parts
 from one_layer_texts import PROXIES
 
 from microtome.bench.further import Figure
-from microtome.evidence import Estimate, Measurement, benjamini_hochberg
+from microtome.evidence import Estimate, Measurement, benjamini_hochberg, difference_of_own_ratios
 
 COLOURS = {TRAINED: "#0072B2", NEURONS: "#D55E00", "random directions": "#7F7F7F", "frozen random decoder": "#009E73",
            "PCA": "#CC79A7", "shuffled labels": "#000000"}  # fmt: skip
@@ -34,9 +35,10 @@ def draw_loss(figures: dict[str, Figure], path: Path) -> None:
             axis.errorbar([value], [y], xerr=bars, fmt=MARKERS[who], color=COLOURS[who], markersize=9, capsize=4)
         if title == "zero ablation":
             axis.axvline(PAPER, color="0.4", linestyle="--", linewidth=1)
-            axis.text(PAPER, -0.65, " 79%, the paper's", color="0.3", ha="right" if one.value > PAPER else "left")
+            axis.text(PAPER, -0.5, " 79%, the paper's", color="0.3", ha="left" if one.value < PAPER else "right")
         axis.set(xlabel=f"share of the loss that {title} costs", title=f"recovered against {title}")
         axis.set_yticks(range(len(rows)), list(rows))
+        axis.set_xlim(min(0, *rows.values()), 1.02)
         axis.grid(axis="x", color="0.9")
     axes[0].set_ylim(len(rows) - 0.5, -0.9)
     save(figure, path)
@@ -123,8 +125,9 @@ After *Towards Monosemanticity* (Bricken et al. 2023), as small as two cores can
 activations of its neurons. All figures are of {held:,} held-out documents. The paper's model read 100 billion tokens
 and its dictionary 8 billion activations: what follows is its method and not its scale.
 
-`{command}` made this page and its pictures ({date}, {machine}, {versions}; {minutes}
-by the clock, whatever else the machine did).
+`{command}` made this page and its pictures ({date}, {machine}, {versions};
+{minutes} by the clock,
+whatever else the machine did).
 
 ## What is kept of the model's loss
 
@@ -200,9 +203,9 @@ def contexts_table(found: list[Context]) -> str:
         rows.append(
             [one.name, f"{one.base:.1%}", told(Estimate(one.measured.value, one.measured.interval)),
              *(f"{nulls[who]:.3f}" for who in nulls),
-             f"{unit.precision().value:.2f} ({neuron.precision().value:.2f})",
-             f"{unit.recall().value:.2f} ({neuron.recall().value:.2f})",
-             f"{unit.weighted().value:.2f} ({neuron.weighted().value:.2f})",
+             f"{share(unit.precision()):.2f} ({share(neuron.precision()):.2f})",
+             f"{share(unit.recall()):.2f} ({share(neuron.recall()):.2f})",
+             f"{share(unit.weighted()):.2f} ({share(neuron.weighted()):.2f})",
              f"{unit.correlation():.2f} ({neuron.correlation():.2f})", f"{p:.2g}"]
         )  # fmt: skip
     names = [null.name for null in found[0].measured.nulls]
@@ -215,7 +218,30 @@ def beaten(found: list[Context]) -> str:
     rest = {one.name: [null.name for null in one.measured.nulls if not one.measured.beats(null)] for one in found}
     lost = "; ".join(f"{name} ({', '.join(nulls)})" for name, nulls in rest.items() if nulls)
     said = f"The unit beats every null for {', '.join(won) or 'no context'}."
-    return said + (f" It does not for {lost}." if lost else "")
+    return said + (f" It does not for {lost}." if lost else "") + "\n\n" + specificity(found)
+
+
+def specificity(found: list[Context]) -> str:
+    """How the dictionary's units differ from raw neurons, by intervals over documents."""
+    higher = {
+        "of all that it says, a larger share in context": [one.name for one in found if clearly(one, Judged.weighted)],
+        "a larger precision": [one.name for one in found if clearly(one, Judged.precision)],
+        "a larger recall": [one.name for one in found if clearly(one, Judged.recall)],
+    }
+    said = "; ".join(f"{what} for {', '.join(names) or 'none'}" for what, names in higher.items())
+    return f"Than the best raw neuron it has (95% interval of the difference over documents above zero): {said}."
+
+
+def clearly(one: Context, of: Callable[[Judged], Parts]) -> bool:
+    """Whether the dictionary's unit has more of something than the best raw neuron."""
+    interval = difference_of_own_ratios(*of(one.judged[TRAINED]), *of(one.judged[NEURONS])).interval
+    return interval is not None and interval[0] > 0
+
+
+def share(parts: Parts) -> float:
+    """A ratio of sums; none where nothing was found."""
+    above, below = parts
+    return float(above.sum() / below.sum()) if below.any() else 0.0
 
 
 def proxies(names: list[str]) -> str:

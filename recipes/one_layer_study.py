@@ -105,7 +105,7 @@ def main() -> None:
         units=plan.units, k=plan.k, kinds=len({one.kind for one in held_out}),
         tokens=plan.tokens // plan.batch * plan.batch, held=len(held_out), draws=plan.draws,
         command=" ".join(["python", *sys.argv]), date=time.strftime("%Y-%m-%d"),
-        machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+        machine=f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
         versions=f"torch {torch.__version__}, transformers {transformers.__version__}",
         minutes=", ".join(f"{stage} {spent[stage]:.1f} minutes" for stage in spent),
     )  # fmt: skip
