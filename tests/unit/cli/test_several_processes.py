@@ -27,9 +27,9 @@ SETTINGS = {"batch": BATCH, "l1": 1.0, "lr": 1e-3, "log_every": "3%", "doctor": 
 def harvested(folder, kept, tmp_path_factory) -> tuple[Path, str]:
     """A store by two processes, and what they said."""
     home = tmp_path_factory.mktemp("harvest")
-    text = "".join(f"The cat number {i} sat on mat {i * i}, and then it left.\n\n" for i in range(40))
+    text = "".join(f"The cat number {i} sat on mat {i * i}, and then it left.\n\n" for i in range(160))
     (home / "texts.txt").write_text(text)
-    options = ("--model", str(folder), "--site", "resid.1", "--tokens", "300", "--context", "24", "--out", "store")
+    options = ("--model", str(folder), "--site", "resid.1", "--tokens", "900", "--context", "24", "--out", "store")
     done = subprocess.run(
         [*TORCHRUN, "harvest", "texts.txt", *options], cwd=home, env={**os.environ, "MICROTOME_CACHE": str(kept)},
         capture_output=True, text=True, check=False,
@@ -48,9 +48,9 @@ def test_a_harvest_by_two_processes_is_one_store_and_one_summary(harvested):
     path, said = harvested
     store = open_store(path)
     store.verify()
-    assert len(store) == 300
+    assert len(store) == 900
     assert len(store.shards) == 2
-    assert said.count("300 tokens") == 1
+    assert said.count("900 tokens") == 1
 
 
 def test_a_run_of_two_processes_is_stopped_and_gone_on_with(harvested, tmp_path):
