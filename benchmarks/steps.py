@@ -1,15 +1,16 @@
 """The same as `peers/saelens_steps.py`, for microtome: trains step by step as it is told on standard input."""
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from microtome.dictionary.architecture import Moment
 from microtome.train.config import RunConfig
 from microtome.train.job import job
 from microtome.train.schedule import Schedule
@@ -60,15 +61,37 @@ def trainee(setup: dict[str, Any], rows: Rows) -> Trainee:
     return made
 
 
+def evaluated(one: Trainee, held_out: torch.Tensor) -> dict[str, float]:
+    """Unexplained variance and L0, as training chooses units: the peer's BatchTopK has no other way.
+
+    A threshold that is a running mean over batches, as inference has it, needs some hundred steps to settle.
+    """
+    error, firing, moment = 0.0, 0, Moment(1.0, tuple(torch.zeros_like(gone) for gone in one.dead_blocks))
+    for part in held_out.split(1024):
+        x, y = one.rows({SITE: part})
+        with torch.no_grad():
+            outcome = one.dictionary.architecture.outcome(one.dictionary, x, y, moment)
+        error += float((y - outcome.y_hat).square().sum()) / one.scales[SITE] ** 2
+        firing += sum(int(active.firing.sum()) for active in outcome.active)
+    total = float((held_out - held_out.mean(0)).square().sum())
+    return {"unexplained": error / total, "l0": firing / len(held_out)}
+
+
+def memory(kind: str) -> float:
+    """Megabytes that the kernel tells: `VmRSS` now, `VmHWM` at most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{kind}:"))
+
+
 def main() -> None:
     """Answers until standard input ends."""
     setup = json.loads(sys.argv[1])
     torch.set_num_threads(setup["threads"])
-    data = torch.from_numpy(np.load(setup["data"], mmap_mode="r+"))
+    data = torch.from_numpy(np.load(setup["data"]))  # in memory before anything is measured
     batch, held_out = setup["batch"], data[-setup["held_out"] :].clone()
     rows = Rows(data[: -setup["held_out"]], 65_536)
     one, step = trainee(setup, rows), 0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = memory("VmRSS")
     for line in sys.stdin:
         asked, answer = json.loads(line), {}
         taken = []
@@ -79,12 +102,9 @@ def main() -> None:
             taken.append(time.perf_counter() - start)
             step += 1
         if asked.get("evaluate"):
-            made = one.finished()
-            error = float((held_out - made.reconstruct(held_out)).square().sum())
-            total = float((held_out - held_out.mean(0)).square().sum())
-            answer = {"unexplained": error / total, "l0": len(made.encode(held_out).ids) / len(held_out)}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        line = {"taken": taken, "step": step, "peak_mb": peak, "before_mb": before, **answer}
+            answer = evaluated(one, held_out)
+        line = {"taken": taken, "step": step, "peak_mb": memory("VmHWM"), "before_mb": before}
+        line |= answer
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 

@@ -122,8 +122,8 @@ PAGE = """# A one-layer model, taken apart
 After *Towards Monosemanticity* (Bricken et al. 2023), as small as two cores can do it: a transformer of one layer
 ({parameters:,} weights, width {width}, {neurons} ReLU neurons, a vocabulary of {vocabulary:,} tokens) is fitted to
 {fitted:,} tokens of {kinds} kinds of text, and a dictionary of {units:,} units (TopK, k = {k}) to {tokens:,}
-activations of its neurons. All figures are of {held:,} held-out documents. The paper's model read 100 billion tokens
-and its dictionary 8 billion activations: what follows is its method and not its scale.
+activations of its neurons. All figures are of {held:,} held-out documents. The paper's dictionaries read 8 billion
+activations: what follows is its method and not its scale.
 
 `{command}` made this page and its pictures ({date}, {machine}, {versions};
 {minutes} by the clock,

@@ -52,7 +52,7 @@ def main() -> None:
     setup = json.loads(sys.argv[1])
     torch.set_num_threads(setup["threads"])
     torch.manual_seed(0)
-    data = torch.from_numpy(np.load(setup["data"], mmap_mode="r+"))
+    data = torch.from_numpy(np.load(setup["data"]))
     batch, held_out = setup["batch"], data[-setup["held_out"] :].clone()
     training = (len(data) - setup["held_out"]) // batch
     one, step = trainer(setup, data[:batch].clone()), 0

@@ -21,8 +21,9 @@ from microtome.dictionary.sparse import dots, kernels_for
 # random walk, to about 2⁻⁹ ‖x‖ ‖w‖ / √d; a place is looked at where it is within so many of these of the bound.
 BF16, DEVIATIONS = 2.0**-9, 6.0
 # Numbers of the product that are held at a time: on a CPU they stay in its cache, and the same memory serves all parts.
-# Asked of the system anew for every batch, its pages alone would take longer than the product.
-ON_CPU, ON_GPU = 1 << 22, 1 << 28
+# Asked of the system anew for every batch, its pages alone would take longer than the product. Of many
+# units at least so many rows for each thread.
+ON_CPU, ON_GPU, A_THREAD = 1 << 22, 1 << 28, 64
 # One row in so many tells how high the strongest of a whole batch begin.
 SAMPLED = 16
 
@@ -134,10 +135,17 @@ def _products(x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"]) -> Iterato
     """Some of the rows, and their product with the weights to the precision at hand; it lasts until the next."""
     kind = _screened_in(x)
     narrow, across = x.detach().to(kind), weights.detach().to(kind).T
-    size = max(1, (ON_CPU if x.device.type == "cpu" else ON_GPU) // max(1, len(weights)))
+    size = rows_at_once(len(weights), on_cpu=x.device.type == "cpu")
     kept = narrow.new_empty(min(size, len(x)), len(weights))
     for rows, few in zip(x.split(size), narrow.split(size), strict=True):
         yield rows, torch.mm(few, across, out=kept[: len(rows)])
+
+
+def rows_at_once(units: int, *, on_cpu: bool) -> int:
+    """For how many rows the product with all units is held at a time."""
+    if on_cpu:
+        return max(A_THREAD * torch.get_num_threads(), ON_CPU // max(units, 1))
+    return max(1, ON_GPU // max(units, 1))
 
 
 def _screened_in(x: Tensor) -> torch.dtype:

@@ -57,12 +57,10 @@ class Picks:
         """The rows of several, one after another; they have `dots` all or none."""
         if len(parts) == 1:
             return parts[0]
-        ids, ends = torch.cat([one.ids for one in parts]), [len(one) for one in parts]
-        starts = [sum(ends[:i]) for i in range(len(parts))]
-        offsets = [one.offsets[:-1] + start for one, start in zip(parts, starts, strict=True)]
+        ids, counts = torch.cat([one.ids for one in parts]), torch.cat([one.counts for one in parts])
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         known = [one.dots for one in parts if one.dots is not None]
-        end = ids.new_tensor([len(ids)])
-        return Picks(ids, torch.cat([*offsets, end]), parts[0].n_units, torch.cat(known) if known else None)
+        return Picks(ids, offsets, parts[0].n_units, torch.cat(known) if known else None)
 
     @staticmethod
     def of(places: Bool[Tensor, "t u"], dots: Float[Tensor, "t u"] | None = None) -> "Picks":

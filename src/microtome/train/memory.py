@@ -1,8 +1,8 @@
 """Memory that one step frees stays with the process for the next.
 
 By default the C library hands large pieces back to the system at once, which clears each of their pages when they are
-asked for again: a fifth of the time of a step. Kept for good, they would be scattered and pile up over a long run, so
-that from time to time all that lies free is given back.
+asked for again: a fifth of the time of a step or more. The price is memory that lies scattered: about half as much again
+as a step needs. From time to time all that lies free is given back, so that it does not pile up over a long run.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import os
 import platform
 
 TRIM, MMAP = -1, -3  # numbers of glibc's malloc.h
-KEPT, LARGEST = 1 << 30, 1 << 25  # bytes that may lie free; what is larger than the second comes from the system anyway
+KEPT, LARGEST = 1 << 30, 1 << 25  # bytes that may lie free; of one piece that is kept, the most that glibc allows
 
 
 def kept_for_the_next_step() -> None:

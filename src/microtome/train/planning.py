@@ -14,7 +14,7 @@ from microtome.activations.shards import TOLD_BYTES
 from microtome.core.config import Config
 from microtome.core.cost import Cost
 from microtome.core.errors import WrongUse
-from microtome.dictionary.choosing import ON_CPU, ON_GPU
+from microtome.dictionary.choosing import rows_at_once
 from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
 from microtome.train.hardware import Hardware, hardware
 
@@ -229,7 +229,7 @@ def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
 
 def screening_bytes(t: int, u: int, d: int, compiled: bool) -> float:
     """Of read vectors and inputs in bf16 and a part of their product; uncompiled, of its scores in float32, twice."""
-    part = min(t, max(1, (ON_CPU if compiled else ON_GPU) // u)) * u
+    part = min(t, rows_at_once(u, on_cpu=compiled)) * u
     return float(HALF * (u * d + t * d + part) + (0 if compiled else 2 * FLOAT * part))
 
 

@@ -146,7 +146,8 @@ class Trainee:
         for name, parameter in self.parameters.items():
             self.optimiser.state[parameter] = {key: value.to(device) for key, value in state["adam"][name].items()}
         self.since = state["since"].to(device)
-        self.scales, self.slowed, self.places = state["scales"], state["slowed"], state["places"]
+        self.scales, self.slowed = state["scales"], state["slowed"]
+        self.places = state.get("places", self.places)  # older checkpoints lack it
         self.random.set_state(state["random"])
         self.tally.restore(state["tally"], device)
 

@@ -107,7 +107,7 @@ def test_rows_chosen_in_parts_are_those_chosen_together(case, monkeypatch):
         return [choosing.top_of_each(**case, shift=None, k=7), choosing.above(**bounded, shift=None, bound=0.5)]
 
     together = chosen()
-    monkeypatch.setattr(choosing, "ON_CPU", 10 * U)
+    monkeypatch.setattr(choosing, "rows_at_once", lambda units, on_cpu: 10)
     for one, other in zip(together, chosen(), strict=True):
         assert as_sets(one) == as_sets(other)
         torch.testing.assert_close(one.dots, other.dots, **CLOSE)
