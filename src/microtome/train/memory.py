@@ -1,8 +1,8 @@
 """Memory that one step frees stays with the process for the next.
 
 By default the C library hands large pieces back to the system at once, which clears each of their pages when they are
-asked for again: a fifth of the time of a step or more. The price is memory that lies scattered: about half as much again
-as a step needs. From time to time all that lies free is given back, so that it does not pile up over a long run.
+asked for again: a fifth of the time of a step or more. The price is memory that lies scattered: about half as much
+again as a step needs. From time to time all that lies free is given back, so that it does not pile up.
 """
 
 import ctypes
