@@ -43,7 +43,8 @@ class Trainee:
         random: of everything drawn on the way.
         team: the processes that hold the other units, and learn from the other parts of a batch.
         n_units: in all processes.
-        places: active ones of a token in the last step, as many as there are units before the first.
+        places: active ones of a token in the last step, the most that a process had; all units before the first. Kept
+            where a batch is learned from in parts.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Trainee:
         self.optimiser = torch.optim.Adam(self.parameters.values(), lr=self.rate, betas=training.betas, fused=True)
         self.n_units = geometry.n_units
         self.since = torch.zeros(made.n_units, dtype=torch.int64, device=device)
-        self.slowed, self.places = 1.0, made.n_units
+        self.slowed, self.places = 1.0, self.n_units
         self.tally = Tally(team)
         self.random = torch.Generator().manual_seed(job.seed)
 
@@ -175,7 +176,8 @@ class Trainee:
             places += sum(len(active.picks) for active in outcome.active)
             if len(xs) > 1:  # each part has other numbers of places: what was freed would fit none of them
                 given_back()
-        self.places = -(-places // len(x))
+        if self.job.architecture.by_token:
+            (self.places,) = self.team.largest([-(-places // len(x))])
         assert outcome is not None, "a batch without rows"
         return outcome, self.team.summed(sums)
 
@@ -183,8 +185,7 @@ class Trainee:
         """How many rows are learned from at a time, in all processes: fewer, the more places the last step had."""
         if not self.job.architecture.by_token:
             return rows
-        (places,) = self.team.largest([self.places])
-        return min(rows, max(LEAST, PLACES // max(places, 1)))
+        return min(rows, max(LEAST, PLACES // max(self.places, 1)))
 
     def _settle(self, outcome: Outcome, sums: Mapping[str, Tensor], gradient: Tensor) -> None:
         with torch.no_grad():
