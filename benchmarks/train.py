@@ -134,7 +134,7 @@ def main() -> None:
         end = last[name]
         print(
             f"{BATCH / one:9,.0f} tokens/s  {seconds['sae-lens'] / one:5.1f} x  {name}; after {end['step']} steps "
-            f"unexplained {end['unexplained']:.4f}, L0 {end['l0']:.1f}, peak {end['peak_mb']:,.0f} MB"
+            f"unexplained {end['unexplained']:.4f}, L0 {end['l0']:.1f}, peak {end['peak_mb']:,.0f} MiB"
         )
     for where, one in zip(("new memory", "memory that is kept"), alone, strict=True):
         part = one / seconds["microtome"]
@@ -142,7 +142,10 @@ def main() -> None:
             f"{BATCH / one:9,.0f} tokens/s  the encoder's bf16 product alone, into {where}; microtome: {part:.2f} of it"
         )
     ours = last["microtome"]
-    print(f"microtome's peak above what stood before the first step: {ours['peak_mb'] - ours['before_mb']:,.0f} MB")
+    print(
+        f"microtome's peak above what stood before the first step: {ours['peak_mb'] - ours['before_mb']:,.0f} MiB, "
+        f"beside {ours['code_mb']:,.0f} MiB of code that a step loads"
+    )
 
 
 if __name__ == "__main__":
