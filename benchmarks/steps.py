@@ -52,7 +52,7 @@ def trainee(setup: dict[str, Any], rows: Rows) -> Trainee:
     }
     one = job(
         site=SITE, architecture=setup["architecture"], units=setup["units"], lr=setup["lr"], warm_up="0%", decay="0%",
-        ramp="0%", dead_after="100%", **settings[setup["architecture"]],
+        ramp="0%", dead_after="100%", seed=setup["seed"], **settings[setup["architecture"]],
     )  # fmt: skip
     config = RunConfig(tokens=setup["batch"] * setup["total"], batch=setup["batch"])
     made = Trainee(one, Schedule(one.training, config), rows, torch.device("cpu"))

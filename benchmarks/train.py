@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--l0", type=float, default=5.0, help="coefficient of JumpReLU's penalty")
     parser.add_argument("--threshold", type=float, default=0.3, help="of JumpReLU at the start")
+    parser.add_argument("--seeds", type=int, default=1, help="of microtome, trained alike: the noise of reseeding")
     parser.add_argument("--autocast", action="store_true", help="let the peer use bf16")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +116,7 @@ def main() -> None:
         setup = {
             "architecture": given.architecture, "units": UNITS, "k": K, "batch": BATCH, "lr": given.lr, "l0": given.l0,
             "threads": torch.get_num_threads(), "data": data, "held_out": HELD_OUT, "total": total,
-            "autocast": given.autocast, "threshold": given.threshold,
+            "autocast": given.autocast, "threshold": given.threshold, "seed": 0,
         }  # fmt: skip
         sides = {"microtome": Side(sys.executable, HERE / "steps.py", setup)}
         sides["sae-lens"] = Side(given.peer, HERE / "peers" / "saelens_steps.py", setup)
@@ -127,6 +128,10 @@ def main() -> None:
                 print(f"{name}: {statistics.median(found):.3f} s a step", file=sys.stderr, flush=True)
         alone = product(np.load(data, mmap_mode="r").shape[1])
         last = {name: side(steps=given.more, evaluate=True) for name, side in sides.items()}
+        seeds = [last["microtome"]["unexplained"]]
+        for seed in range(1, given.seeds):
+            again = Side(sys.executable, HERE / "steps.py", setup | {"seed": seed})
+            seeds.append(again(steps=total, evaluate=True)["unexplained"])
     print(machine())
     print(f"{given.architecture}, d={WIDTH}, {UNITS} units, batch {BATCH}: medians of {len(taken['microtome'])} steps")
     seconds = {name: statistics.median(times) for name, times in taken.items()}
@@ -141,6 +146,8 @@ def main() -> None:
         print(
             f"{BATCH / one:9,.0f} tokens/s  the encoder's bf16 product alone, into {where}; microtome: {part:.2f} of it"
         )
+    if len(seeds) > 1:
+        print(f"microtome with {len(seeds)} seeds: unexplained {', '.join(f'{one:.4f}' for one in seeds)}")
     ours = last["microtome"]
     print(
         f"microtome's peak above what stood before the first step: {ours['peak_mb'] - ours['before_mb']:,.0f} MiB, "
