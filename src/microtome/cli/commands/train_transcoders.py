@@ -30,13 +30,15 @@ def transcoders(
     from microtome.dictionary.choosing import bf16_is_quick
     from microtome.model.opening import open as open_model
     from microtome.model.sources.placement import device_of
+    from microtome.train.doctor.doctor import heard_by
     from microtome.train.transcoders import home, summary, train_transcoders
 
     chosen = dtype or ("bfloat16" if bf16_is_quick(device_of(None)) else None)
     opened = open_model(model, dtype=chosen, attention="sdpa", certify=False)
     folder = out or home(opened)
     settings = {"tokens": tokens, "batch": batch, "k": k}
-    made = train_transcoders(opened, texts, layers, units=units, seed=seed, out=folder, **settings)
+    with heard_by(lambda words: say(words, as_json=True)):
+        made = train_transcoders(opened, texts, layers, units=units, seed=seed, out=folder, **settings)
     say(f"{made}\n{summary(made)}\nkept in {folder}", as_json=as_json)
     if as_json:
         assert made.card is not None
