@@ -112,9 +112,10 @@ def main() -> None:
             one.learn(x, step * batch)
             taken.append(time.perf_counter() - start)
             step += 1
+        peak = memory("VmHWM")
         if asked.get("evaluate"):
             answer = evaluated(one, held_out)
-        line = {"taken": taken, "step": step, "peak_mb": memory("VmHWM"), "before_mb": before, "code_mb": before - bare}
+        line = {"taken": taken, "step": step, "peak_mb": peak, "before_mb": before, "code_mb": before - bare}
         line |= answer
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()

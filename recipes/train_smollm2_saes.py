@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=8192)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--lr", type=float, default=2e-3, help="a run of a thousand steps needs a high one")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "smollm2-saes")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     asked = parser.parse_args()
@@ -66,7 +67,7 @@ def main() -> None:
     store = mt.harvest(model, asked.texts, asked.sites, tokens=distinct, out=asked.out / "store")
     learned, held_out = store.split(HELD_OUT)
     learned = learned.below(HUGE)
-    jobs = [one for site in asked.sites for one in jobs_at(site, asked.units, asked.k)]
+    jobs = [one for site in asked.sites for one in jobs_at(site, asked)]
     made = train_many(
         learned, jobs, out=asked.out / "trained", resume=True, tokens=asked.tokens, batch=asked.batch,
         log_every="2%", doctor={"dead_units": "warn"},
@@ -81,10 +82,11 @@ def main() -> None:
     write(asked, store, learned, found, asked.docs / "smollm2-dictionaries.md")
 
 
-def jobs_at(site: str, units: int, k: int) -> Iterator[Job]:
+def jobs_at(site: str, asked: argparse.Namespace) -> Iterator[Job]:
     """What is trained at a site: the dictionary, and the same with write vectors that stay as they are drawn."""
-    yield job(site, units=units, k=k, name=f"{site} {TRAINED}")
-    yield job(site, units=units, k=k, name=f"{site} {FROZEN}", fixed_writes=True)
+    settings = {"units": asked.units, "k": asked.k, "lr": asked.lr}
+    yield job(site, name=f"{site} {TRAINED}", **settings)
+    yield job(site, name=f"{site} {FROZEN}", fixed_writes=True, **settings)
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,8 @@ PAGE = """# Dictionaries of SmolLM2
 ## Sparse autoencoders on the residual stream
 
 TopK, {units:,} units, k = {k}, {tokens:,} token-steps over {distinct:,} tokens of {documents:,} documents, in batches
-of {batch:,}; all dictionaries in one pass.
-{huge:.1%} of the tokens have a norm over {limit:g} times the median at one of the sites: **no dictionary was trained on
+of {batch:,} at a learning rate of {lr:g}; all dictionaries in one pass.
+{huge:.2%} of the tokens have a norm over {limit:g} times the median at one of the sites: **no dictionary was trained on
 them**. Figures are of documents that were held out ({held:.0%} of all), with 95% intervals over documents; *without*
 leaves the very large tokens out, *with* counts every token, and is then a figure about the very large ones.
 
@@ -189,7 +191,7 @@ def write(
         date=strftime("%Y-%m-%d"), machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
         versions=f"torch {torch.__version__}, transformers {transformers.__version__}",
         units=asked.units, k=asked.k, tokens=asked.tokens // asked.batch * asked.batch, batch=asked.batch,
-        distinct=len(learned), documents=len(learned.documents.unique()),
+        lr=asked.lr, distinct=len(learned), documents=len(learned.documents.unique()),
         huge=1 - len(store.below(HUGE)) / len(store), limit=HUGE,
         held=HELD_OUT, table=saes_table(found), fitted=min(FITTED_ON, len(learned)),
     )  # fmt: skip
