@@ -80,9 +80,13 @@ class Features:
         """So many inputs for each model."""
         models, n = self.probability.shape
         values = torch.rand(models, size, n, generator=random, device=random.device)
-        if self.signed:
-            values = 2 * values - 1
-        return values * self._active(size, random)
+        if self.sets == 1:  # one draw tells both: below p it is uniform on [0, p]
+            p = self.probability[:, None].to(random.device)
+            active = values < p
+            values = values / p.clamp_min(torch.finfo(p.dtype).tiny)
+        else:
+            active = self._active(size, random)
+        return torch.where(active, 2 * values - 1 if self.signed else values, 0)
 
     def repeated(self, copies: int) -> "Features":
         """The same for so many models each, copies beside one another."""
@@ -93,6 +97,7 @@ class Features:
         )
 
     def _active(self, size: int, random: torch.Generator) -> Bool[Tensor, "i t n"]:
+        """Which features of which sets are active."""
         models, n = self.probability.shape
         first = self.probability[:, None, :: self.sets].to(random.device)
         drawn = torch.rand(models, size, n // self.sets, generator=random, device=random.device)
