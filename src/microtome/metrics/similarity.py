@@ -140,8 +140,8 @@ class SharedFraction(_OverUnits):
         Raises:
             WrongUse: widths or counts that differ, or a vector of zero.
         """
-        by_read = _cosines(self.name, reads_a, reads_b)
-        by_write = _cosines(self.name, writes_a, writes_b)
+        by_read = cosines(self.name, reads_a, reads_b)
+        by_write = cosines(self.name, writes_a, writes_b)
         if by_read.shape != by_write.shape:
             found = f"{list(by_read.shape)} read and {list(by_write.shape)} write vectors"
             raise WrongUse(f"measure {self.name}", found=found, do="give a read and a write vector for every unit")
@@ -166,7 +166,12 @@ def _same_width(name: str, a: Float[Tensor, "u d"], b: Float[Tensor, "v e"]) -> 
         raise WrongUse(f"measure {name}", found=found, do="give vectors of one site, at least one of each")
 
 
-def _cosines(name: str, a: Float[Tensor, "u d"], b: Float[Tensor, "v e"]) -> Float[np.ndarray, "u v"]:
+def cosines(name: str, a: Float[Tensor, "u d"], b: Float[Tensor, "v e"]) -> Float[np.ndarray, "u v"]:
+    """Of all vectors of a with all of b, for the metric of this name.
+
+    Raises:
+        WrongUse: widths that differ, or a vector of zero.
+    """
     left, right = _directions(name, a), _directions(name, b)
     _same_width(name, left, right)
     return (left @ right.T).cpu().numpy()

@@ -20,6 +20,7 @@ HOMES = {
     "check": ("microtome.train.doctor", "microtome.train.doctor.check", "CHECKS"),
     "corpus": ("microtome.data.corpora", "microtome.data.corpus", "CORPORA"),
     "family": ("microtome.model.families", "microtome.model.family", "FAMILIES"),
+    "figure": ("microtome.toy.figures", "microtome.toy.reproduction", "FIGURES"),
     "format": ("microtome.dictionary.formats", "microtome.dictionary.format", "FORMATS"),
     "metric": ("microtome.metrics", "microtome.metrics.metric", "METRICS"),
     "model": ("microtome.model.sources", "microtome.model.sources.named", "NAMED"),

@@ -1,0 +1,107 @@
+"""Little data: a model keeps the inputs it saw instead of their features, and is worst between the two."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from microtome.core.config import Config
+from microtome.toy.reproduction import FIGURES, Figure, Found, Row
+from microtome.toy.superposition.features import Points, features
+from microtome.toy.superposition.geometry import dimensionality
+from microtome.toy.superposition.learning import ToyConfig, learned
+
+FIRST = 8  # directions, of the longest, that a polygon of features would have at most
+EVEN = 0.02  # of 2/T: how near the dimensionality of each of T points is to it, in a regular polygon
+
+
+@dataclass(frozen=True)
+class Settings(Config):
+    """A model of two dimensions for each number of inputs; all are of length 1 and seen at every step."""
+
+    features: int = 300
+    probability: float = 0.03
+    points: tuple[int, ...] = (3, 5, 8, 20, 50, 100, 200, 500, 1000, 3000)
+    steps: int = 4_000
+    copies: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The best model at each number of inputs.
+
+    Attributes:
+        points: how many.
+        training, testing: losses, on them and on others.
+        features: directions of the features.
+        hidden: of the inputs.
+    """
+
+    points: tuple[int, ...]
+    training: tuple[float, ...]
+    testing: tuple[float, ...]
+    features: tuple[Float[Tensor, "n 2"], ...]
+    hidden: tuple[Float[Tensor, "t 2"], ...]
+
+
+def run(settings: Settings) -> Found:
+    """Trains a model for each number of inputs."""
+    made = [best(settings, count) for count in settings.points]
+    training, testing, directions, hidden = zip(*made, strict=True)
+    data = Data(settings.points, training, testing, directions, hidden)
+    return Found(data, rows(data))
+
+
+def best(settings: Settings, count: int) -> tuple[float, float, Float[Tensor, "n 2"], Float[Tensor, "t 2"]]:
+    """Of copies that saw other inputs and had another start, the one with the least loss in training."""
+    of = features(settings.features, settings.probability, copies=settings.copies)
+    random = torch.Generator().manual_seed(count)
+    seen = Points(unit(of.sample(count, random)), of.importance)
+    config = ToyConfig(hidden=2, steps=settings.steps, lr=1e-2, decay="cosine", weight_decay=0.01, seed=count)
+    toys = learned(seen, config).toys
+    losses = toys.loss(seen.x, of.importance)
+    which = int(losses.argmin())
+    others = toys.loss(unit(of.sample(4096, torch.Generator().manual_seed(0))), of.importance)
+    return float(losses[which]), float(others[which]), toys.weights[which], toys.hidden(seen.x)[which]
+
+
+def unit(x: Float[Tensor, "i t n"]) -> Float[Tensor, "i t n"]:
+    """Of length 1, where there is anything at all."""
+    return torch.nn.functional.normalize(x, dim=2)
+
+
+def rows(data: Data) -> tuple[Row, ...]:
+    """Points, then features, and the bump between."""
+    few = [i for i, count in enumerate(data.points) if count <= 5]
+    off = max(float((dimensionality(data.hidden[i][None]) - 2 / data.points[i]).abs().max()) for i in few)
+    kept = [longest(one) for one in data.features]
+    top = max(range(len(data.points)), key=lambda i: data.testing[i])
+    return (
+        Row("inputs, where there are few", "become the corners of a regular polygon, and are learned by heart",
+            f"{' and '.join(str(data.points[i]) for i in few)} inputs: dimensionalities within {off:.3f} of 2/T, "
+            f"training loss at most {max(data.training[i] for i in few):.1e}", off < EVEN),
+        Row("features, where there are many inputs", "become the corners of a polygon; the others are left out",
+            f"the {FIRST} longest have {kept[-1]:.0%} of ‖W‖² with {data.points[-1]:,} inputs, {kept[0]:.0%} with "
+            f"{data.points[0]}", kept[-1] > 0.5 > kept[0]),
+        Row("test loss by number of inputs", "rises, and falls again: double descent",
+            f"highest with {data.points[top]:,} inputs: {data.testing[top]:.3f}, against {data.testing[0]:.3f} with "
+            f"{data.points[0]} and {data.testing[-1]:.3f} with {data.points[-1]:,}", 0 < top < len(data.points) - 1),
+    )  # fmt: skip
+
+
+def longest(directions: Float[Tensor, "n 2"]) -> float:
+    """The share of ‖W‖² that the longest directions have."""
+    squared = directions.square().sum(1)
+    return float(squared.topk(min(FIRST, len(squared))).values.sum() / squared.sum())
+
+
+FIGURES.add(
+    "scarce",
+    Figure("Little data: inputs are kept instead of features", "Henighan et al. 2023, 'Superposition, Memorization, "
+           "and Double Descent'", run, Settings(),
+           Settings(features=10_000, probability=0.001, steps=50_000, copies=5,
+                    points=(3, 5, 8, 20, 50, 100, 200, 500, 1000, 3000, 10_000, 100_000))),
+    summary="with few inputs a model keeps these, with many their features, and between them it is worst",
+    home=__name__,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Planted dictionaries: activations whose features are known, so that what is learned can be held to truth."""

@@ -1,0 +1,79 @@
+"""Figures of papers, made again: what was found there, what is found here, and whether the two agree."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from microtome.core.config import Config
+from microtome.core.registry import Registry
+
+Settings = TypeVar("Settings", bound=Config)
+
+
+@dataclass(frozen=True)
+class Row(Config):
+    """One claim.
+
+    Attributes:
+        claim: what it is about, in a few words.
+        paper: what the paper found.
+        here: what this run found, with its numbers.
+        agrees: whether they agree, by a rule that stands in the code and not in the eye.
+    """
+
+    claim: str
+    paper: str
+    here: str
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """What making a figure gave.
+
+    Attributes:
+        data: what is drawn, a frozen dataclass of the figure's own.
+        rows: its claims.
+    """
+
+    data: Any
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Figure(Generic[Settings]):
+    """A figure that can be made again.
+
+    Attributes:
+        title: over it.
+        source: where it is from.
+        run: makes it.
+        quick, full: settings that take well under a minute on two cores, and those of the paper.
+    """
+
+    title: str
+    source: str
+    run: Callable[[Settings], Found]
+    quick: Settings
+    full: Settings
+
+    def made(self, *, full: bool = False) -> Found:
+        """Makes it, by one or the other settings."""
+        return self.run(self.full if full else self.quick)
+
+    @property
+    def shrunk(self) -> str:
+        """What the quick settings make smaller, in words; empty where nothing is."""
+        quick, full = self.quick.to_dict(), self.full.to_dict()
+        changed = [f"{name} {_short(quick[name])} for {_short(full[name])}" for name in quick
+                   if quick[name] != full[name]]  # fmt: skip
+        return ", ".join(changed)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"{len(value)} values from {value[0]:g} to {value[-1]:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+FIGURES: Registry[Figure[Any]] = Registry("figure")

@@ -1,0 +1,1 @@
+"""Toy models of superposition: more features than dimensions, many models trained at once, and what they do."""

@@ -1,0 +1,31 @@
+"""Dimensions per feature against sparsity, and the dimensionality of every feature."""
+
+from typing import TYPE_CHECKING
+
+from microtome.toy.figures.uniform import Data
+from microtome.toy.superposition.geometry import STICKY
+from microtome.view.drawing import DRAWINGS, canvas, plain
+from microtome.view.palette import BLUE, GREY, ORANGE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@DRAWINGS.register("uniform", summary="D* and the dimensionality of each feature, by sparsity")
+def uniform(data: Data) -> "Figure":
+    """A line for the model as a whole, a point for each feature that is represented."""
+    figure, ((axes,),) = canvas(1, 1, 8.0, 4.6)
+    inverse = 1 / data.probabilities
+    for fraction in STICKY:
+        axes.axhline(float(fraction), color=GREY, linewidth=0.6, zorder=0)
+        axes.annotate(str(fraction), (1.005, float(fraction)), xycoords=("axes fraction", "data"), va="center",
+                      fontsize="small")  # fmt: skip
+    across = inverse[:, None].expand_as(data.dimensionality)
+    axes.plot(across.flatten(), data.dimensionality.flatten(), ".", color=BLUE, alpha=0.25, markersize=4,
+              label="a feature's dimensionality $D_i$")  # fmt: skip
+    axes.plot(inverse, data.dimensions_per_feature, "o-", color=ORANGE, label="$D^* = m / ‖W‖²$")
+    axes.set(xscale="log", xlabel="1 / (1 − S): inputs for each in which a feature is active",
+             ylabel="dimensions per feature", ylim=(0, 1.1))  # fmt: skip
+    axes.legend(frameon=False)
+    plain(axes)
+    return figure
