@@ -4,6 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from jaxtyping import Float
+from scipy.stats import pearsonr, rankdata
+from torch import Tensor
+
 from microtome.core.config import Config
 from microtome.core.registry import Registry
 
@@ -74,6 +78,12 @@ def _short(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"{len(value)} values from {value[0]:g} to {value[-1]:g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> tuple[float, float]:
+    """Spearman's, and its p-value."""
+    found = pearsonr(rankdata(a.numpy()), rankdata(b.numpy()))
+    return float(found.statistic), float(found.pvalue)  # pyright: ignore[reportAttributeAccessIssue] - no stubs
 
 
 FIGURES: Registry[Figure[Any]] = Registry("figure")

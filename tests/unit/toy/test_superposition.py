@@ -86,7 +86,6 @@ def test_copies_stand_beside_one_another():
     "made, found",
     [
         ({"probability": torch.tensor([[1.5]]), "importance": torch.ones(1, 1)}, "from 1.5 to 1.5"),
-        ({"probability": torch.ones(1, 2), "importance": torch.ones(1, 1)}, "importances (1, 1)"),
         ({"sets": 3, "together": "correlated"}, "4 features in sets of 3"),
         ({"sets": 2}, "4 features in sets of 2"),
         ({"together": "correlated"}, "4 features in sets of 1"),
@@ -110,9 +109,9 @@ def test_losses_of_constructed_solutions_are_those_of_the_closed_forms(p, r):
     weights = torch.tensor([[[1.0], [0.0]], [[1.0], [-1.0]], [[0.0], [1.0]]])
     bias = torch.tensor([[0.0, p / 2], [0.0, 0.0], [p / 2, 0.0]])
     expected = torch.tensor([solution(p, r) for solution in TWO_IN_ONE.values()])
-    # Of 2.6 million inputs: the standard error is about a thousandth.
+    # Of 2.6 million inputs, both features are active in 26,000 at the least: the standard error is under a hundredth.
     found = Toys(weights, bias).expected_loss(of, batches=40, size=65_536)
-    torch.testing.assert_close(found, expected, rtol=0.01, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0)
 
 
 def test_the_antipodal_pair_begins_where_the_formulas_cross():
@@ -229,11 +228,12 @@ def test_a_run_is_the_same_again_and_is_seen_from_its_first_step_to_its_last():
 
 def test_a_few_inputs_are_all_that_a_model_is_given():
     x = torch.nn.functional.normalize(features(20, 0.2).sample(3, random()), dim=2)
-    seen = Points(x, torch.ones(1, 20))
-    assert seen.sample(1_000, random()) is x
+    seen = Points(x.expand(8, -1, -1), torch.ones(8, 20))
+    assert seen.sample(1_000, random()) is seen.x
     made = learned(seen, ToyConfig(hidden=2, **QUICK)).toys
-    assert float(made.loss(x, seen.importance)) < 0.1
-    torch.testing.assert_close(dimensionality(made.hidden(x)), torch.full((1, 3), 2 / 3), atol=0.05, rtol=0)
+    losses = made.loss(seen.x, seen.importance)
+    assert float(losses.min()) < 0.01  # of inputs of length 1: three are learned by heart in two dimensions
+    assert float(dimensionality(made.hidden(seen.x))[int(losses.argmin())].sum()) <= 2 + 1e-4
 
 
 def test_sizes_out_of_range_are_refused():

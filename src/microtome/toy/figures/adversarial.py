@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from microtome.core.config import Config
-from microtome.toy.reproduction import FIGURES, Figure, Found, Row
+from microtome.toy.reproduction import FIGURES, Figure, Found, Row, rank_correlation
 from microtome.toy.superposition.features import Features, features
 from microtome.toy.superposition.geometry import dimensions_per_feature
 from microtome.toy.superposition.learning import ToyConfig, learned
@@ -52,14 +51,14 @@ def run(settings: Settings) -> Found:
     made = learned(of, config).toys
     harm = harmed(made, of, settings)
     data = Data(p, 1 / dimensions_per_feature(made.weights), harm / harm[0])
-    found = spearmanr(data.features_per_dimension.numpy(), data.vulnerability.numpy())
+    rank, chance = rank_correlation(data.features_per_dimension, data.vulnerability)
     most = float(data.vulnerability.max())
     return Found(data, (
         Row("vulnerability where features share dimensions", "over three times that of a model without superposition",
             f"up to {most:.1f} times", most > 3),
         Row("vulnerability and features per dimension", "go together",
-            f"rank correlation {found.statistic:.2f} (p = {found.pvalue:.1g}, n = {len(p)})",
-            found.statistic > 0.8 and found.pvalue < 0.01),
+            f"rank correlation {rank:.2f} (p = {chance:.1g}, n = {len(p)})",
+            rank > 0.8 and chance < 0.01),
     ))  # fmt: skip
 
 

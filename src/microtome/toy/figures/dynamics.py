@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from microtome.core.config import Config
-from microtome.toy.reproduction import FIGURES, Figure, Found, Row
+from microtome.toy.reproduction import FIGURES, Figure, Found, Row, rank_correlation
 from microtome.toy.superposition.features import features
 from microtome.toy.superposition.geometry import dimensionality
 from microtome.toy.superposition.learning import ToyConfig, learned
@@ -72,11 +71,11 @@ def falls(data: Data) -> Row:
     start = len(data.steps) // 10
     moved = data.dimensionality.diff(dim=0).abs().sum(1)[start:]
     fallen = -data.losses.diff()[start:]
-    found = spearmanr(moved.numpy(), fallen.numpy())
+    rank, p = rank_correlation(moved, fallen)
     return Row(
         "loss and jumps", "sudden drops of the loss are jumps of features",
-        f"rank correlation of the loss's fall with the features' movement {found.statistic:.2f} "
-        f"(p = {found.pvalue:.1g}, n = {len(moved)})", found.statistic > 0.3 and found.pvalue < 0.01,
+        f"rank correlation of the loss's fall with the features' movement {rank:.2f} "
+        f"(p = {p:.1g}, n = {len(moved)})", rank > 0.3 and p < 0.01,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Data:
     training: tuple[float, ...]
     testing: tuple[float, ...]
     features: tuple[Float[Tensor, "n 2"], ...]
-    hidden: tuple[Float[Tensor, "t 2"], ...]
+    hidden: tuple[Float[Tensor, "_ 2"], ...]
 
 
 def run(settings: Settings) -> Found:

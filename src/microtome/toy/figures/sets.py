@@ -12,6 +12,7 @@ from microtome.toy.superposition.choosing import best_of
 from microtome.toy.superposition.features import Together, features
 from microtome.toy.superposition.learning import ToyConfig, learned
 
+Pairs = dict[Together, Float[Tensor, "_ 2"]]
 KINDS: tuple[Together, ...] = ("correlated", "independent", "anticorrelated")
 ORTHOGONAL, ANTIPODAL = 0.1, -0.9
 
@@ -34,15 +35,15 @@ class Data:
         groups: two sets of ten correlated features.
     """
 
-    two: dict[Together, Float[Tensor, "4 2"]]
-    three: dict[Together, Float[Tensor, "6 2"]]
+    two: Pairs
+    three: Pairs
     groups: Float[Tensor, "20 10"]
 
 
 def run(settings: Settings) -> Found:
     """Trains all."""
-    two = {kind: best(settings, kind, 4, 2, 2) for kind in KINDS}
-    three = {kind: best(settings, kind, 6, 2, 2) for kind in KINDS}
+    two: Pairs = {kind: best(settings, kind, 4, 2, 2) for kind in KINDS}
+    three: Pairs = {kind: best(settings, kind, 6, 2, 2) for kind in KINDS}
     data = Data(two, three, best(settings, "correlated", 20, 10, 10))
     return Found(data, rows(data))
 

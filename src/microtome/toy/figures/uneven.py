@@ -66,7 +66,7 @@ def rows(data: Data) -> tuple[Row, Row]:
     spread = (
         f"D of the last feature {bent.min():.2f} to {bent.max():.2f} over {int(five.sum())} ratios"
         if len(bent)
-        else "none"
+        else "no pentagon at any of 0 ratios"
     )
     where = f"two pairs for ratios up to {data.ratios[pairs].max():.2f}" if pairs.any() else "no two pairs"
     ends = f"pentagons from {data.ratios[five].min():.2f}" if five.any() else "no pentagon"

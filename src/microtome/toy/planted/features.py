@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from torch import Tensor
 
 from microtome.core.config import Config
@@ -153,7 +153,8 @@ class Planted:
         def over(scale: float) -> float:
             return float((scale * shape).clamp(max=COMMON).sum()) - wanted
 
-        return (brentq(over, 0, 2 * config.parents / float(shape.min())) * shape).clamp(max=COMMON).float()
+        scale = float(root_scalar(over, bracket=(0, 2 * config.parents / float(shape.min()))).root)
+        return (scale * shape).clamp(max=COMMON).float()
 
     def _active(self, tokens: int, random: torch.Generator) -> Float[Tensor, "t f"]:
         config, truth = self.config, self.truth

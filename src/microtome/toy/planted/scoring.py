@@ -65,7 +65,8 @@ def recovery(dictionary: Dictionary, planted: Planted, *, tokens: int = 16_384, 
     alive = on.any(0)
     if not bool(alive.any()):
         raise WrongUse("score a dictionary", found="no unit fired", do="train it longer, or look at its doctor's words")
-    units = dictionary.units[0].W_dec.detach()[alive]
+    (block,) = dictionary.units
+    units = block.W_dec.detach()[alive]
     metrics = {one.name: one for one in (MatchedCosine(), RecoveredFraction(), FalseUnits(), SplitFraction())}
     for one in metrics.values():
         one.add(truth.directions, units)

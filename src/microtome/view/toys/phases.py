@@ -1,6 +1,6 @@
 """Phases of the last feature: trained models beside closed forms."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Int
 from torch import Tensor
@@ -13,6 +13,7 @@ from microtome.view.palette import BLUE, EVEN, GREY, ORANGE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 COLOURS = ("white", BLUE, ORANGE)
 
@@ -23,7 +24,9 @@ def phases(data: Data) -> "Figure":
     figure, rows = canvas(len(data.diagrams), 3, 3.5, 3.4)
     for row, one in zip(rows, data.diagrams, strict=True):
         what = f"{one.n} features in {one.m}"
-        image = row[0].pcolormesh(one.probabilities, one.importances, one.squared, cmap=EVEN, vmin=0, vmax=1)
+        image = row[0].pcolormesh(
+            one.probabilities.numpy(), one.importances.numpy(), one.squared.numpy(), cmap=EVEN, vmin=0, vmax=1
+        )
         row[0].set_title(f"{what}: ‖W‖² of the last", fontsize="medium")
         figure.colorbar(image, ax=row[0])
         for axes, phase, title in ((row[1], one.trained, "trained"), (row[2], one.analytic, "closed forms")):
@@ -38,6 +41,12 @@ def phases(data: Data) -> "Figure":
     return figure
 
 
+def _grid(one: Diagram) -> tuple["NDArray[Any]", "NDArray[Any]"]:
+    return one.probabilities.numpy(), one.importances.numpy()
+
+
 def _regions(axes: "Axes", one: Diagram, phase: Int[Tensor, "r c"]) -> None:
     colours = need("matplotlib.colors", extra="figures").ListedColormap(COLOURS)
-    axes.pcolormesh(one.probabilities, one.importances, phase, cmap=colours, vmin=-0.5, vmax=2.5)
+    axes.pcolormesh(
+        one.probabilities.numpy(), one.importances.numpy(), phase.numpy(), cmap=colours, vmin=-0.5, vmax=2.5
+    )

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from microtome.toy.figures.uniform import Data
 from microtome.toy.superposition.geometry import STICKY
 from microtome.view.drawing import DRAWINGS, canvas, plain
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
 def uniform(data: Data) -> "Figure":
     """A line for the model as a whole, a point for each feature that is represented."""
     figure, ((axes,),) = canvas(1, 1, 8.0, 4.6)
-    inverse = 1 / data.probabilities
+    inverse = (1 / data.probabilities).numpy()
     for fraction in STICKY:
         axes.axhline(float(fraction), color=GREY, linewidth=0.6, zorder=0)
         axes.annotate(str(fraction), (1.005, float(fraction)), xycoords=("axes fraction", "data"), va="center",
                       fontsize="small")  # fmt: skip
-    across = inverse[:, None].expand_as(data.dimensionality)
-    axes.plot(across.flatten(), data.dimensionality.flatten(), ".", color=BLUE, alpha=0.25, markersize=4,
+    across = np.broadcast_to(inverse[:, None], data.dimensionality.shape)
+    axes.plot(across.flatten(), data.dimensionality.flatten().numpy(), ".", color=BLUE, alpha=0.25, markersize=4,
               label="a feature's dimensionality $D_i$")  # fmt: skip
-    axes.plot(inverse, data.dimensions_per_feature, "o-", color=ORANGE, label="$D^* = m / ‖W‖²$")
+    axes.plot(inverse, data.dimensions_per_feature.numpy(), "o-", color=ORANGE, label="$D^* = m / ‖W‖²$")
     axes.set(xscale="log", xlabel="1 / (1 − S): inputs for each in which a feature is active",
              ylabel="dimensions per feature", ylim=(0, 1.1))  # fmt: skip
     axes.legend(frameon=False)
