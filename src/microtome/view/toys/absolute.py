@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.need import need
 from microtome.toy.figures.absolute import Data
 from microtome.view.drawing import DRAWINGS, canvas, plain
 from microtome.view.palette import BLUE, SIGNED
@@ -20,19 +21,21 @@ def absolute(data: Data) -> "Figure":
     figure, (row,) = canvas(1, 4, 3.3, 3.4)
     at = max(range(len(data.probabilities)), key=lambda i: data.polysemantic[i])
     p = data.probabilities[at]
-    _matrix(row[0], data.exact.first[0], "3 features, 6 units: read")
-    _matrix(row[1], data.networks.first[at], f"fewer units, p = {p:g}: read")
-    _matrix(row[2], data.networks.second[at].T, f"fewer units, p = {p:g}: written")
+    exact, first, second = data.exact.first[0], data.networks.first[at], data.networks.second[at].T
+    _matrix(row[0], exact, exact, "3 features, 6 units: read")
+    _matrix(row[1], first, first, f"fewer units, p = {p:g}: read")
+    _matrix(row[2], second, first, f"fewer units, p = {p:g}: written")
     row[3].plot([1 / p for p in data.probabilities], data.polysemantic, "o-", color=BLUE)
-    row[3].set(xscale="log", xlabel="1 / (1 − S)", ylabel="share of units that serve several features", ylim=(0, 1.02))
+    row[3].set(xscale="log", xlabel="1 / (1 − S)", ylabel="share of units serving several", ylim=(0, 1.02))
     plain(row[3])
     return figure
 
 
-def _matrix(axes: "Axes", weights: Float[Tensor, "n u"], title: str) -> None:
+def _matrix(axes: "Axes", weights: Float[Tensor, "n u"], reads: Float[Tensor, "n u"], title: str) -> None:
     """Each unit scaled to its largest weight; units in the order of the feature that they read most."""
-    order = weights.abs().argmax(0).argsort(stable=True)
-    shown = weights[:, order] / weights[:, order].abs().amax(0).clamp_min(1e-12)
-    axes.imshow(shown.numpy(), cmap=SIGNED, vmin=-1, vmax=1, aspect="auto")
+    shown = weights[:, reads.abs().argmax(0).argsort(stable=True)]
+    axes.imshow((shown / shown.abs().amax(0).clamp_min(1e-12)).numpy(), cmap=SIGNED, vmin=-1, vmax=1, aspect="auto")
     axes.set(xlabel="hidden unit", ylabel="feature")
+    whole = need("matplotlib.ticker", extra="figures").MaxNLocator(integer=True)
+    axes.yaxis.set_major_locator(whole)
     axes.set_title(title, fontsize="medium")

@@ -17,7 +17,7 @@ def scarce(data: Data) -> "Figure":
     row[0].plot(data.points, data.testing, "o-", color=ORANGE, label="on other inputs")
     row[0].plot(data.points, data.training, "s-", color=BLUE, label="on the inputs it saw")
     row[0].set(xscale="log", xlabel="inputs", ylabel="loss", ylim=(0, None))
-    row[0].legend(frameon=False, fontsize="small")
+    row[0].legend(frameon=False, fontsize="small", loc="upper left")
     plain(row[0])
     worst = max(range(len(data.points)), key=lambda i: data.testing[i])
     for axes, at in zip(row[1:], (1, worst, len(data.points) - 1), strict=True):

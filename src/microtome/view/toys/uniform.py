@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LOWEST = min(STICKY)  # its label would lie on that of 2/5
+
+
 @DRAWINGS.register("uniform", summary="D* and the dimensionality of each feature, by sparsity")
 def uniform(data: Data) -> "Figure":
     """A line for the model as a whole, a point for each feature that is represented."""
@@ -20,8 +23,9 @@ def uniform(data: Data) -> "Figure":
     inverse = (1 / data.probabilities).numpy()
     for fraction in STICKY:
         axes.axhline(float(fraction), color=GREY, linewidth=0.6, zorder=0)
-        axes.annotate(str(fraction), (1.005, float(fraction)), xycoords=("axes fraction", "data"), va="center",
-                      fontsize="small")  # fmt: skip
+        side = "top" if fraction == LOWEST else "bottom"
+        place = (1.005, float(fraction))
+        axes.annotate(str(fraction), place, xycoords=("axes fraction", "data"), va=side, fontsize="small")
     across = np.broadcast_to(inverse[:, None], data.dimensionality.shape)
     axes.plot(across.flatten(), data.dimensionality.flatten().numpy(), ".", color=BLUE, alpha=0.25, markersize=4,
               label="a feature's dimensionality $D_i$")  # fmt: skip
