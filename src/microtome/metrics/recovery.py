@@ -11,16 +11,12 @@ from scipy import optimize
 from torch import Tensor
 
 from microtome.core.errors import WrongUse
-from microtome.metrics.metric import Metric, PerItem, metric
-from microtome.metrics.similarity import cosines
+from microtome.metrics.metric import metric
+from microtome.metrics.similarity import OverUnits, cosines
 
 
-class _Recovery(Metric):
+class _Recovery(OverUnits):
     """The common part: a mean over features, or over units, of one dictionary after another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[np.ndarray] = []
 
     def add(self, truth: Float[Tensor, "f d"], units: Float[Tensor, "u d"]) -> None:
         """Adds a dictionary, or a block of one, with the features that are to be found in it.
@@ -34,30 +30,21 @@ class _Recovery(Metric):
         """
         self._parts.append(self._scores(cosines(self.name, truth, units)))
 
-    def value(self) -> float:
-        """The mean over all features, or units, that were added.
-
-        Raises:
-            WrongUse: nothing was added.
-        """
-        return float(self.per_item().numerators.mean())
-
-    def per_item(self) -> PerItem:
-        """The features, or units, in the order in which they were added, what each scores, and ones.
-
-        Raises:
-            WrongUse: nothing was added.
-        """
-        if not self._parts:
-            raise WrongUse(
-                f"take the value of {self.name}", found="nothing was added", do="add features and a dictionary's units"
-            )
-        scores = np.concatenate(self._parts).astype(np.float64)
-        return PerItem(np.arange(len(scores)), scores, np.ones(len(scores)))
-
     @abstractmethod
     def _scores(self, of: Float[np.ndarray, "f u"]) -> np.ndarray:
         """One number a feature, or a unit, from all cosines."""
+
+
+class _Bounded(_Recovery):
+    """One that holds cosines against a bound, `usual` where none is given."""
+
+    usual: float
+
+    def __init__(self, bound: float | None = None):
+        super().__init__()
+        self.bound = self.usual if bound is None else bound
+        if not -1 < self.bound < 1:
+            raise WrongUse(f"measure {self.name}", found=f"a cosine of {self.bound:g}", do="give one in (−1, 1)")
 
 
 def matched(of: Float[np.ndarray, "f u"]) -> Float[np.ndarray, " f"]:
@@ -94,30 +81,27 @@ class MatchedCosine(_Recovery):
 
 
 @metric(summary="share of planted features with a unit of their own along them")
-class RecoveredFraction(_Recovery):
+class RecoveredFraction(_Bounded):
     """Share of features whose matched unit has a cosine above 0.9 with it; matching as in `matched_cosine`.
 
     Unit: none. Range: [0, 1]. Higher is better. Arguments and warnings of `matched_cosine`.
 
     Args:
-        above: the cosine above which a feature counts as recovered.
+        bound: the cosine above which a feature counts as recovered.
 
     Raises:
         WrongUse: a threshold outside (−1, 1).
     """
 
     name, unit, better, best = "recovered_fraction", "1", "higher", 1.0
-
-    def __init__(self, above: float = 0.9):
-        super().__init__()
-        self.above = _bound(self.name, above)
+    usual = 0.9
 
     def _scores(self, of: Float[np.ndarray, "f u"]) -> np.ndarray:
-        return matched(of) > self.above
+        return matched(of) > self.bound
 
 
 @metric(summary="share of units that lie along no planted feature")
-class FalseUnits(_Recovery):
+class FalseUnits(_Bounded):
     """Share of units whose largest cosine with a feature is below 0.7.
 
     Below √½, a unit may be an even mixture of two orthogonal features and belong to neither.
@@ -129,24 +113,21 @@ class FalseUnits(_Recovery):
         - In few dimensions much is near some feature by chance: set it against random directions.
 
     Args:
-        below: the cosine below which a unit counts as false.
+        bound: the cosine below which a unit counts as false.
 
     Raises:
         WrongUse: a threshold outside (−1, 1).
     """
 
     name, unit, better, best = "false_units", "1", "lower", 0.0
-
-    def __init__(self, below: float = 0.7):
-        super().__init__()
-        self.below = _bound(self.name, below)
+    usual = 0.7
 
     def _scores(self, of: Float[np.ndarray, "f u"]) -> np.ndarray:
-        return of.max(0) < self.below
+        return of.max(0) < self.bound
 
 
 @metric(summary="share of planted features that several units lie along")
-class SplitFraction(_Recovery):
+class SplitFraction(_Bounded):
     """Share of features along which two units or more lie, each with a cosine above 0.8 and nearest to that feature.
 
     Unit: none. Range: [0, 1]. Lower is better.
@@ -157,24 +138,15 @@ class SplitFraction(_Recovery):
         - Doubled units of one feature and a real division of it look alike; when they fire tells them apart.
 
     Args:
-        above: the cosine above which a unit lies along a feature.
+        bound: the cosine above which a unit lies along a feature.
 
     Raises:
         WrongUse: a threshold outside (−1, 1).
     """
 
     name, unit, better, best = "split_fraction", "1", "lower", 0.0
-
-    def __init__(self, above: float = 0.8):
-        super().__init__()
-        self.above = _bound(self.name, above)
+    usual = 0.8
 
     def _scores(self, of: Float[np.ndarray, "f u"]) -> np.ndarray:
-        nearest, along = of.argmax(0), of.max(0) > self.above
+        nearest, along = of.argmax(0), of.max(0) > self.bound
         return np.bincount(nearest[along], minlength=len(of)) >= 2
-
-
-def _bound(name: str, cosine: float) -> float:
-    if not -1 < cosine < 1:
-        raise WrongUse(f"measure {name}", found=f"a cosine of {cosine:g}", do="give one in (−1, 1)")
-    return cosine

@@ -24,15 +24,15 @@ def random_directions(n_units: int, d: int, seed: int = 0) -> Float[Tensor, "u d
     return (drawn / drawn.norm(dim=1, keepdim=True)).float()
 
 
-class _OverUnits(Metric):
-    """The common part: a mean over units, which are the items."""
+class OverUnits(Metric):
+    """A mean over vectors (units, or features), which are the items."""
 
     def __init__(self) -> None:
         super().__init__()
         self._parts: list[np.ndarray] = []
 
     def value(self) -> float:
-        """The mean over the units of a.
+        """The mean over all vectors that were added.
 
         Raises:
             WrongUse: no units were added.
@@ -40,7 +40,7 @@ class _OverUnits(Metric):
         return float(self.per_item().numerators.mean())
 
     def per_item(self) -> PerItem:
-        """The units of a in the order in which they were added, what each scores, and ones.
+        """The vectors in the order in which they were added, what each scores, and ones.
 
         Raises:
             WrongUse: no units were added.
@@ -53,7 +53,7 @@ class _OverUnits(Metric):
 
 
 @metric(summary="mean over the units of one dictionary of the best cosine in another (MMCS)")
-class MeanMaxCosine(_OverUnits):
+class MeanMaxCosine(OverUnits):
     """Mean over the units of a of the largest cosine with a unit of b; MMCS.
 
         MMCS(a → b) = mean over i of max over j of cos(a_i, b_j)
@@ -88,7 +88,7 @@ class MeanMaxCosine(_OverUnits):
 
 
 @metric(summary="share of units with a partner in another dictionary, by both encoder and decoder")
-class SharedFraction(_OverUnits):
+class SharedFraction(OverUnits):
     """Share of the units of a that have a partner of their own in b.
 
     Units are matched one to one so that the sum over pairs of both cosines, of the read and of the write vectors, is
