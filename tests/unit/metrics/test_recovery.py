@@ -59,5 +59,5 @@ def test_a_cosine_out_of_range_is_refused(cls):
 
 
 def test_nothing_at_all_is_refused():
-    with pytest.raises(WrongUse, match="nothing was added"):
+    with pytest.raises(WrongUse, match="no units were added"):
         MatchedCosine().value()
