@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from microtome.core.artefact import RunCard, read_artefact, write_json, written_whole
+from microtome.core.artefact import RunCard, read_artefact, writable, write_json, written_whole
 from microtome.core.need import need
 from microtome.core.progress import track
 from microtome.toy.reproduction import FIGURES, Figure, Row
@@ -19,6 +19,7 @@ from microtome.view.drawing import DRAWINGS
 
 KIND, FORMAT, SEED = "figure", 1, 0
 DPI = 110
+PAGE = "index.html"
 HEAD = ("figure", "claim", "paper", "here", "agrees?")
 
 
@@ -61,8 +62,9 @@ def reproduce(folder: str | Path, names: Sequence[str] | None = None, *, full: b
     Raises:
         UnknownName: no figure has that name.
         MissingPackage: matplotlib is not installed.
+        WrongUse: the folder cannot be written to.
     """
-    folder = Path(folder)
+    folder = writable(Path(folder) / PAGE).parent
     _register()
     need("matplotlib.figure", extra="figures")
     asked = [(name, FIGURES.get(name)) for name in names or [entry.name for entry in FIGURES]]
@@ -70,7 +72,7 @@ def reproduce(folder: str | Path, names: Sequence[str] | None = None, *, full: b
         _kept(folder, name, figure, full) or _made(folder, name, figure, full)
         for name, figure in track(asked, "figures")
     ]
-    for name, text in (("index.html", as_html(folder, made)), ("index.md", as_markdown(made))):
+    for name, text in ((PAGE, as_html(folder, made)), ("index.md", as_markdown(made))):
         with written_whole(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return made

@@ -7,6 +7,9 @@ import torch
 
 import microtome.toy.figures
 import microtome.view.toys
+from microtome.core.errors import UnknownName, WrongUse
+from microtome.core.registry import Registry
+from microtome.report import reproduced
 from microtome.toy.figures import absolute, phases, uniform
 from microtome.toy.reproduction import FIGURES, Row
 from microtome.toy.superposition.absolute import Absolutes
@@ -73,3 +76,40 @@ def test_units_shared_unevenly_are_counted():
     share, count = absolute.lopsided(networks)
     assert (share, count) == (0.5, 2)  # the third unit serves one feature
     assert absolute.signs(Absolutes(torch.tensor([[[1.0, -1.0]]]), torch.ones(1, 2, 1), torch.zeros(1, 1))) == 1
+
+
+# --- the page
+
+
+def small(steps: int) -> Registry:
+    """The first figure, with few steps."""
+    made, figure = Registry("figure"), FIGURES.get("introduction")
+    quick = replace(figure.quick, steps=steps, copies=2)
+    made.add("introduction", replace(figure, quick=quick), summary="small", home=__name__)
+    return made
+
+
+def test_a_page_holds_pictures_and_claims_and_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduced, "FIGURES", small(30))
+    (one,) = reproduced.reproduce(tmp_path)
+    assert len(one.rows) == 3
+    assert one.shrunk == "steps 30 for 10,000, copies 2 for 16"
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("http-equiv", "")
+    markdown = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert "(introduction.png)" in markdown
+    assert reproduced.counted([one]) in markdown
+    first = (tmp_path / "introduction.png").stat().st_mtime_ns
+    assert reproduced.reproduce(tmp_path) == [one]
+    assert (tmp_path / "introduction.png").stat().st_mtime_ns == first
+    monkeypatch.setattr(reproduced, "FIGURES", small(31))  # other settings: it is made again
+    assert reproduced.reproduce(tmp_path)[0].card["config"]["steps"] == 31
+    assert (tmp_path / "introduction.png").stat().st_mtime_ns > first
+
+
+def test_what_cannot_be_made_is_refused_before_any_work(tmp_path):
+    with pytest.raises(UnknownName, match="no figure is called 'phase'"):
+        reproduced.reproduce(tmp_path, ["phase"])
+    with pytest.raises(WrongUse, match="write /proc/nowhere"):
+        reproduced.reproduce("/proc/nowhere")
