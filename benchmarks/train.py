@@ -132,8 +132,16 @@ def main() -> None:
         for seed in range(1, given.seeds):
             again = Side(sys.executable, HERE / "steps.py", setup | {"seed": seed})
             seeds.append(again(steps=total, evaluate=True)["unexplained"])
+    told(given.architecture, taken, last, alone, seeds)
+
+
+def told(
+    architecture: str, taken: dict[str, list[float]], last: dict[str, dict[str, Any]], alone: tuple[float, float],
+    seeds: list[float],
+) -> None:  # fmt: skip
+    """Prints it."""
     print(machine())
-    print(f"{given.architecture}, d={WIDTH}, {UNITS} units, batch {BATCH}: medians of {len(taken['microtome'])} steps")
+    print(f"{architecture}, d={WIDTH}, {UNITS} units, batch {BATCH}: medians of {len(taken['microtome'])} steps")
     seconds = {name: statistics.median(times) for name, times in taken.items()}
     for name, one in seconds.items():
         end = last[name]

@@ -32,7 +32,7 @@ class Made:
         title, source: what it shows, and the paper.
         rows: its claims.
         seconds: that making it took.
-        shrunk: what is smaller than in the paper.
+        shrunk: what is smaller than by the full settings.
         card: how it was made.
     """
 
@@ -57,7 +57,7 @@ def reproduce(folder: str | Path, names: Sequence[str] | None = None, *, full: b
     Args:
         folder: where they go.
         names: which, in the registry's names; all by default.
-        full: by the settings of the paper, which takes hours, and not by the quick ones.
+        full: by the full settings, which take hours, and not by the quick ones.
 
     Raises:
         UnknownName: no figure has that name.
@@ -121,27 +121,25 @@ def counted(made: Iterable[Made]) -> str:
 def _cells(made: Iterable[Made]) -> Iterator[tuple[str, str, str, str, str]]:
     for one in made:
         for row in one.rows:
-            yield one.name, row.claim, row.paper, row.here, "yes" if row.agrees else "**no**"
+            yield one.name, row.claim, row.paper, row.here, "yes" if row.agrees else "no"
 
 
 def _about(one: Made) -> str:
-    shrunk = f" Smaller than in the paper: {one.shrunk}." if one.shrunk else ""
+    shrunk = f" Smaller than with `--full`: {one.shrunk}." if one.shrunk else ""
     return f"After {one.source}. Took {one.seconds:,.0f} s.{shrunk}"
 
 
 def as_markdown(made: Sequence[Made]) -> str:
     """The page for documentation, beside the pictures."""
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [HEAD, ("---",) * len(HEAD), *_cells(made)])
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in _cells(made)]  # |x| would end a cell
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [HEAD, ("---",) * len(HEAD), *cells])
     parts = [f"## {one.title}\n\n![{one.title}]({one.name}.png)\n\n{_about(one)}\n" for one in made]
     return f"# Toy models of superposition\n\n{counted(made)}.\n\n{table}\n\n" + "\n".join(parts)
 
 
 def as_html(folder: Path, made: Sequence[Made]) -> str:
     """The page for people: it holds the pictures, and asks for nothing from anywhere."""
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>".replace("**no**", "<strong>no</strong>")
-        for row in _cells(made)
-    )
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in _cells(made))
     parts = "".join(
         f"<section><h2>{escape(one.title)}</h2><img alt='{escape(one.title, quote=True)}' "
         f"src='data:image/png;base64,{base64.b64encode((folder / f'{one.name}.png').read_bytes()).decode()}'>"

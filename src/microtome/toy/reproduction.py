@@ -52,7 +52,8 @@ class Figure(Generic[Settings]):
         title: over it.
         source: where it is from.
         run: makes it.
-        quick, full: settings that take well under a minute on two cores, and those of the paper.
+        quick, full: settings that take well under a minute on two cores, and the full ones: the size of the
+            paper, or ours where it gives none.
     """
 
     title: str

@@ -20,7 +20,7 @@ def figures(
         list[str] | None, typer.Argument(help="Which: see `microtome list figure`; all by default.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures, records and the page.")] = Path("toy"),
-    full: Annotated[bool, typer.Option("--full", help="The papers' own settings: hours, not minutes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Full sizes: hours, not minutes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Makes the figures and says of each claim what the paper found and what this run found; stopped, it goes on."""

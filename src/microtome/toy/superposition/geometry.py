@@ -63,7 +63,8 @@ class Shape:
     Attributes:
         features: which.
         rank: dimensions that they span.
-        name: of the shape, where it has one: see `SHAPES`.
+        name: of the shape that has so many features in so many dimensions, where one has a name: see `SHAPES`.
+            Whether it is the regular one, its dimensionalities tell.
     """
 
     features: tuple[int, ...]
