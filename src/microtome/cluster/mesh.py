@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +13,9 @@ from microtome.cluster.launch import processes
 from microtome.core.errors import WrongUse
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Mesh:
-    """This process's place among all.
+    """This process's place among all, as long as it is not left.
 
     Attributes:
         ranks: torch's mesh, with the axes `rows` and `columns`.
@@ -67,6 +67,14 @@ class Mesh:
         """Whether this process speaks for all: it shows progress and writes what is written once."""
         return self.row_rank == self.column_rank == 0
 
+    def leave(self) -> None:
+        """Lets go of torch's groups, whoever still holds this mesh.
+
+        Their threads end with the last reference to them. One that outlives the interpreter, with a tensor of Python's
+        in its hands, aborts the whole process after its work is done.
+        """
+        del self.ranks
+
 
 @contextmanager
 def joined(columns: int | None = 1, device: str | None = None) -> Iterator[Mesh]:
@@ -82,13 +90,14 @@ def joined(columns: int | None = 1, device: str | None = None) -> Iterator[Mesh]
     """
     ours = not dist.is_initialized()
     place = _device(device)
-    if ours:
-        _join(place)
-    try:
-        yield _mesh(columns, place)
-    finally:
+    with ExitStack() as stack:
         if ours:
-            dist.destroy_process_group()
+            _join(place)
+            stack.callback(dist.destroy_process_group)
+        mesh = _mesh(columns, place)
+        if ours:
+            stack.callback(mesh.leave)
+        yield mesh
 
 
 def _join(device: torch.device) -> None:

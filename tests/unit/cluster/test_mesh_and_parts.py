@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
 
+from microtome.cluster.collectives import reduced
 from microtome.cluster.mesh import joined
 from microtome.cluster.parts import dealt, part
 from microtome.core.errors import WrongUse
@@ -27,6 +29,21 @@ def test_alone_there_is_one_place_and_it_is_left_again():
         assert mesh.is_first
         assert dist.is_initialized()
     assert not dist.is_initialized()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the threads of a process")
+def test_no_thread_of_gloo_outlives_a_mesh_that_is_still_held():
+    with joined() as mesh:
+        reduced(torch.ones(3), mesh.everyone, dist.ReduceOp.SUM)
+        assert _threads() > 0
+    assert _threads() == 0
+    assert mesh.device.type == "cpu"
+
+
+def _threads():
+    """How many of this process's threads are gloo's, by the names that Linux keeps of them."""
+    names = Path("/proc/self/task").glob("*/comm")
+    return sum("gloo" in name.read_text() for name in names)
 
 
 @pytest.mark.parametrize("columns", [0, 2])
