@@ -1,7 +1,7 @@
 """Edits: interventions on sites. Values in, values out; an edit can be logged and made again."""
 
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any, Literal, TypedDict, Unpack
@@ -55,8 +55,10 @@ class Taken:
 
 Where = str | HasCoder
 """A site or a pattern of sites; or a dictionary, for an edit of its units."""
+Computed = Callable[[Tensor], Tensor]
+"""From a site's tensor, as the rows lie in the batch, to the one to go on with; gradients flow through it."""
 Given = float | Tensor | Mapping[str, Tensor]
-Value = Given | Elsewhere
+Value = Given | Computed | Elsewhere
 
 
 class Places(TypedDict, total=False):
@@ -86,7 +88,8 @@ class Edit:
             the edit is one of its units' activations, and sites get what changes in what these units write: what
             the dictionary does not reconstruct is kept.
         kind: what is done with `value`: `set`, `add`, `scale`; `splice` puts the reconstruction in, whatever the value.
-        value: a number; a tensor that broadcasts to the site's shape, with the positions named; or one tensor a site.
+        value: a number; a tensor that broadcasts to the site's shape, with the positions named; one tensor a site;
+            or a function of the site's tensor.
         positions, units, where, may_be_empty: see `Places`.
     """
 
@@ -118,12 +121,14 @@ def _short(what: tuple[int, ...] | str) -> str:
     return f"({', '.join(map(str, what[:5]))}, … {len(what)} in all)"
 
 
-def set(site: Where, value: Given, **places: Unpack[Places]) -> Edit:
+def set(site: Where, value: Given | Computed, **places: Unpack[Places]) -> Edit:
     """Replaces values at a site, or activations of a dictionary's units.
 
     Args:
         site: a site or a pattern; or a dictionary, whose units then stand for the site's.
-        value: a number; a tensor that broadcasts to the site's shape, with the positions named; or one a site.
+        value: a number; a tensor that broadcasts to the site's shape, with the positions named; one a site; or a
+            function from the site's tensor `[b, p, …]` to what takes its place, called in the middle of the pass
+            (it returns the same object where there is nothing to change).
         **places: positions, units, where, may_be_empty: see `Places`.
 
     Raises:
@@ -200,8 +205,18 @@ def _edit(
     place = site if isinstance(site, str) else site.coder
     what = f"{kind} at {place}"
     value = value.item() if isinstance(value, np.number) else value
-    if not isinstance(value, int | float | Tensor | Mapping | Elsewhere):
+    computed = _is_function(value)
+    if not (computed or isinstance(value, int | float | Tensor | Mapping | Elsewhere)):
         raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
+    placed = not (positions is None and units is None and where is None)
+    if computed and (kind != "set" or placed or isinstance(place, Coder)):
+        raise WrongUse(
+            what,
+            found="a function as the value, of a dictionary's units or beside positions, units or a mask"
+            if kind == "set"
+            else "a function as the value",
+            do="set(site, function) a site with it: it gets the whole tensor, and leaves alone what it likes",
+        )
     masked_units = None if isinstance(place, Coder) else units  # a dictionary's units named are all that there is
     if where is not None and not (positions is None and masked_units is None):
         raise WrongUse(
@@ -216,6 +231,10 @@ def _edit(
         raise WrongUse(what, found=f"positions={positions!r}", do="give numbers or 'new'")
     named = "new" if isinstance(positions, str) else _many(positions, what, "positions")
     return Edit(place, kind, value, named, _many(units, what, "units"), where, may_be_empty)
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type)
 
 
 def those(edits: Any) -> tuple[Edit, ...]:

@@ -4,6 +4,7 @@ A chunk is the part of a text that one forward call computes: all of it in a pla
 then one token at a time in generation with a cache.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.core.sites import Site
-from microtome.model.edits import Edit, Pooled, Taken, operate
+from microtome.model.edits import Computed, Edit, Pooled, Taken, operate
 from microtome.model.inputs import Batch
 
-Value = float | Tensor | Pooled | Taken
+Value = float | Tensor | Computed | Pooled | Taken
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: 
         SiteNotFound: a position or a unit does not exist.
         WrongUse: the value, or the mask, is of another shape than what is edited.
     """
+    if isinstance(value, Callable):
+        return _computed(edit, value, site, x)
     moved, end = x.movedim(site.kind.position_axis, 1), chunk.start + chunk.width
     ground = _ground(batch, end, moved.shape[1], x.device)
     _check_units(edit, site, moved)
@@ -106,6 +109,18 @@ def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: 
         new = torch.where(_ground(batch, end, x.shape[-1], x.device).real[rows][:, None], new, old)
     put = new.reshape(moved.shape).contiguous() if whole else moved.index_put((rows, columns), new)
     return put.movedim(1, site.kind.position_axis)
+
+
+def _computed(edit: Edit, value: Computed, site: Site, x: Tensor) -> Tensor:
+    new = value(x)
+    if isinstance(new, Tensor) and new.shape == x.shape:
+        return new
+    found = f"one of shape {list(new.shape)}" if isinstance(new, Tensor) else f"a {type(new).__name__}"
+    raise WrongUse(
+        f"edit: {edit}",
+        found=f"a function that made of a tensor of shape {list(x.shape)} {found}",
+        do=f"return a tensor of the shape of {site}",
+    )
 
 
 def _same_lengths(edit: Edit, value: Taken, batch: Batch) -> Tensor:

@@ -1,0 +1,1 @@
+"""Which heads and MLPs, and which connections between them, carry a behaviour: patching, exact and to first order."""
