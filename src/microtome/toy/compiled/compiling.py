@@ -1,0 +1,93 @@
+"""Compiling a program: a GPT-2 that computes it, and the truth about which of its parts do what."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from microtome.model.model import Model
+from microtome.model.opening import open
+from microtome.toy.compiled.interpreter import interpreted, traced
+from microtome.toy.compiled.language import Program
+from microtome.toy.compiled.parts import parts_of, shown
+from microtome.toy.compiled.placing import CompileConfig, Placed, placed
+from microtome.toy.compiled.programs import PROGRAMS
+from microtome.toy.compiled.truth import Truth, truth_of
+from microtome.toy.compiled.vocabulary import tokenizer_of, words_of
+from microtome.toy.compiled.weights import network
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A program as a network, with the truth beside it. `mt.open((compiled.module, compiled.tokenizer))` opens it.
+
+    Attributes:
+        module: in float32.
+        tokenizer: of whole words; puts a BOS before every text.
+        program: what was compiled.
+        truth: what each part does.
+        placed: the program's parts and their places.
+        words: of the vocabulary, by token id; the first is the BOS, which is also the answer "nothing".
+    """
+
+    module: GPT2LMHeadModel
+    tokenizer: PreTrainedTokenizerFast
+    program: Program
+    truth: Truth
+    placed: Placed
+    words: tuple[str, ...]
+
+    def open(self) -> Model:
+        """The network as a model, without a certificate."""
+        return open((self.module, self.tokenizer), certify=False)
+
+    def expected(self, words: Iterable[str]) -> tuple[str, ...]:
+        """The word that the program says at the BOS, where it is nothing, and at each word of an input.
+
+        Raises:
+            WrongUse: as for `interpreted`.
+        """
+        return (self.words[0], *map(self._said, interpreted(self.program, words)))
+
+    def said(self, model: Model, inputs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+        """The word that the network says at each token of each input, by its largest logit."""
+        logits = model.run([" ".join(words) for words in inputs])["logits"]
+        best = logits.argmax(-1).tolist()
+        return [tuple(self.words[one] for one in row[: 1 + len(words)]) for row, words in zip(best, inputs, strict=True)]
+
+    def stream(self, words: Iterable[str]) -> Float[Tensor, "p r"]:
+        """What the rows of `placed.rows` hold at the end, at the BOS and at each word, in float64.
+
+        Raises:
+            WrongUse: as for `interpreted`.
+        """
+        given = tuple(words)
+        trace = traced(self.program, given)
+        columns = [[1.0, *(0.0 for _ in given)]]  # of the BOS, which is the first direction
+        columns += [
+            [0.0, *map(where.held, trace[where.of])] for where in self.placed.parts.directions if where.of is not None
+        ]
+        return torch.tensor(columns, dtype=torch.float64).T
+
+    def _said(self, value: object) -> str:
+        return self.words[0] if value is None else shown(value)
+
+
+def compiled(program: Program | str, config: CompileConfig | None = None) -> Compiled:
+    """Compiles a program.
+
+    Args:
+        program: one, or the name of one in `PROGRAMS`.
+        config: how much is around it, and the seed of where it stands.
+
+    Raises:
+        UnknownName: no program is called so; the message lists the nearest.
+        WrongUse: outputs that are no words, or means of values that are no numbers.
+    """
+    of = PROGRAMS.get(program) if isinstance(program, str) else program
+    words = words_of(of)
+    parts = placed(parts_of(of), config or CompileConfig())
+    return Compiled(network(of, parts, words), tokenizer_of(words), of, truth_of(of, parts), parts, words)
