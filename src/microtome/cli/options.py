@@ -14,6 +14,7 @@ Sizes = Annotated[str, typer.Option("--sizes", help="Numbers of units to prove a
 Draws = Annotated[int, typer.Option("--draws", min=1, help="Matched random sets a size, for the null.")]
 Rule = Annotated[str | None, typer.Option("--rule", help="By which units are ranked: see `microtome list rule`.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+More = Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as in lr=0.001.")]
 
 
 def to_write(path: Path | None) -> Path | None:

@@ -16,7 +16,7 @@ class TrainConfig(Config):
     """How one dictionary is trained. Spans are written `5%` (of the run) or `200k tokens`: see `train.span`.
 
     Attributes:
-        lr: of Adam; None for 2e-4 · √(2¹⁴ / units of the largest block) (Gao et al. 2024, section 3).
+        lr: of Adam; None for what units of the largest block and steps call for: see `schedule.usual_rate`.
         betas: of Adam.
         clip: length to which longer gradients are cut; None for no limit.
         warm_up: over which the learning rate rises from zero.

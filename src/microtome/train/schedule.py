@@ -1,10 +1,14 @@
 """Schedules: what the spans of a configuration are in the tokens of one run."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 from microtome.train.config import RunConfig, TrainConfig
 from microtome.train.span import tokens_of
+
+RATE, AT_UNITS = 2e-4, 2**14
+AT_STEPS, AT_MOST = 50_000, 8.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,17 @@ class Schedule:
     def ramp(self, at: int) -> float:
         """What penalties are multiplied by."""
         return min(1.0, (at + self.run.batch) / max(self.of(self.training.ramp), 1))
+
+
+def usual_rate(units: int, steps: int) -> float:
+    """The learning rate where none is given: 2e-4 · √(2¹⁴ / units) · √(50,000 / steps).
+
+    The first two factors are of Gao et al. 2024, section 3, whose runs take more than fifty thousand steps. In a run
+    of some hundreds, parameters that start at random do not come far at that rate; the third factor lets them. It is
+    no less than 1 and no more than 8.
+    """
+    shortness = min(max(math.sqrt(AT_STEPS / steps), 1.0), AT_MOST)
+    return RATE * math.sqrt(AT_UNITS / units) * shortness
 
 
 def crossed(every: int, before: int, after: int) -> bool:

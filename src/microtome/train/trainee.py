@@ -17,13 +17,12 @@ from microtome.dictionary.starting import untrained
 from microtome.train.centre import middle
 from microtome.train.job import Job
 from microtome.train.memory import given_back, kept_for_the_next_step
-from microtome.train.schedule import Schedule
+from microtome.train.schedule import Schedule, usual_rate
 from microtome.train.tally import Reading, Tally, added, loss_in, sums_of
 from microtome.train.team import ALONE, Team
 from microtome.train.unit_length import freed_along, made_unit
 
 Rows = Mapping[str, Float[Tensor, "t d"]]
-LEARNING_RATE, AT_UNITS = 2e-4, 2**14
 PLACES, LEAST = 1 << 20, 64  # active places, and rows, that are learned from at a time, at most and at least
 
 
@@ -62,7 +61,7 @@ class Trainee:
         self.scales = {site: math.sqrt(source.widths[site] / max(norms[site], 1e-30)) for site in job.sites}
         self.parameters = {name: p for name, p in self.dictionary.named_parameters() if p.requires_grad}
         largest = max(block.units for block in geometry.blocks)
-        self.rate = training.lr or LEARNING_RATE * math.sqrt(AT_UNITS / largest)
+        self.rate = training.lr or usual_rate(largest, schedule.run.steps)
         self.optimiser = torch.optim.Adam(self.parameters.values(), lr=self.rate, betas=training.betas, fused=True)
         self.n_units = geometry.n_units
         self.since = torch.zeros(made.n_units, dtype=torch.int64, device=device)

@@ -5,7 +5,7 @@ import pytest
 from microtome.core.errors import WrongUse
 from microtome.train.clock import Clock
 from microtome.train.config import RunConfig, TrainConfig
-from microtome.train.schedule import Schedule, crossed
+from microtome.train.schedule import Schedule, crossed, usual_rate
 from microtome.train.span import tokens_of
 from unchecked import unchecked
 
@@ -76,3 +76,9 @@ def test_settings_out_of_range_are_refused(wrong):
 def test_a_run_has_at_least_one_batch():
     with pytest.raises(WrongUse, match=r"100 tokens in batches of 4,096"):
         RunConfig(tokens=100)
+
+
+@pytest.mark.parametrize("steps, times", [(16, 8.0), (500, 8.0), (5_000, 10**0.5), (50_000, 1.0), (10**6, 1.0)])
+def test_short_runs_learn_at_a_higher_rate(steps, times):
+    assert usual_rate(2**14, steps) == pytest.approx(2e-4 * times)
+    assert usual_rate(2**12, steps) == pytest.approx(4e-4 * times)

@@ -164,7 +164,7 @@ def test_write_vectors_stay_of_length_one_and_gradients_orthogonal_to_them():
 def test_gradients_are_cut_to_the_limit_and_the_rate_follows_its_rule():
     one = job("resid.0", units=64, k=3, aux_k=0, clip=1e-9)
     trainee = Trainee(one, Schedule(one.training, RunConfig(tokens=4096, batch=256)), planted(), torch.device("cpu"))
-    assert trainee.rate == pytest.approx(2e-4 * (2**14 / 64) ** 0.5)
+    assert trainee.rate == pytest.approx(2e-4 * (2**14 / 64) ** 0.5 * 8)
     before = trainee.dictionary.b_dec.detach().clone()
     trainee.learn(planted().batch(256, ["resid.0"]), 0)
     moved = float((trainee.dictionary.b_dec - before).detach().abs().max())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from microtome.cli.options import AsJson, Seed
+from microtome.cli.options import AsJson, More, Seed
 from microtome.cli.saying import give, say
 from microtome.cli.settings import settings_of
 from microtome.cli.training import DEFAULT, group
@@ -28,7 +28,7 @@ def train(
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for the dictionary, its log and checkpoints.")] = Path("dictionary"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    more: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as in lr=0.001.")] = None,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """Trains a dictionary; stopped anywhere, it goes on with --resume as if it had not been."""

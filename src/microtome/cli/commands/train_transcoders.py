@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from microtome.cli.options import AsJson, ModelName, Seed
+from microtome.cli.options import AsJson, ModelName, More, Seed
 from microtome.cli.saying import give, say
+from microtome.cli.settings import settings_of
 from microtome.cli.training import group
 
 EXAMPLE = "Example: microtome train transcoders --model smollm2 --tokens 2000000"
@@ -24,6 +25,7 @@ def transcoders(
     out: Annotated[Path | None, typer.Option(help="Folder; by default MODEL/transcoders in your cache.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of the model; by default bfloat16 where that is quick.")] = None,
     seed: Seed = 0,
+    more: More = None,
     as_json: AsJson = False,
 ) -> None:
     """Trains transcoders for all layers in one pass; stopped at any moment, the same command goes on."""
@@ -36,7 +38,7 @@ def transcoders(
     chosen = dtype or ("bfloat16" if bf16_is_quick(device_of(None)) else None)
     opened = open_model(model, dtype=chosen, attention="sdpa", certify=False)
     folder = out or home(opened)
-    settings = {"tokens": tokens, "batch": batch, "k": k}
+    settings = {"tokens": tokens, "batch": batch, "k": k, **settings_of(more or [])}
     with heard_by(lambda words: say(words, as_json=True)):
         made = train_transcoders(opened, texts, layers, units=units, seed=seed, out=folder, **settings)
     say(f"{made}\n{summary(made)}\nkept in {folder}", as_json=as_json)
