@@ -8,14 +8,17 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from microtome.data.task import Task
 from microtome.model.model import Model
 from microtome.model.opening import open
+from microtome.toy.compiled.causal import causal_on
 from microtome.toy.compiled.interpreter import interpreted, traced
-from microtome.toy.compiled.language import Program
+from microtome.toy.compiled.language import Program, Share
+from microtome.toy.compiled.pairs import pairs_of
 from microtome.toy.compiled.parts import parts_of, shown
 from microtome.toy.compiled.placing import CompileConfig, Placed, placed
 from microtome.toy.compiled.programs import PROGRAMS
-from microtome.toy.compiled.truth import Truth, truth_of
+from microtome.toy.compiled.truth import Truth, Wiring, truth_of
 from microtome.toy.compiled.vocabulary import tokenizer_of, words_of
 from microtome.toy.compiled.weights import network
 
@@ -56,7 +59,9 @@ class Compiled:
         """The word that the network says at each token of each input, by its largest logit."""
         logits = model.run([" ".join(words) for words in inputs])["logits"]
         best = logits.argmax(-1).tolist()
-        return [tuple(self.words[one] for one in row[: 1 + len(words)]) for row, words in zip(best, inputs, strict=True)]
+        return [
+            tuple(self.words[one] for one in row[: 1 + len(words)]) for row, words in zip(best, inputs, strict=True)
+        ]
 
     def stream(self, words: Iterable[str]) -> Float[Tensor, "p r"]:
         """What the rows of `placed.rows` hold at the end, at the BOS and at each word, in float64.
@@ -68,9 +73,27 @@ class Compiled:
         trace = traced(self.program, given)
         columns = [[1.0, *(0.0 for _ in given)]]  # of the BOS, which is the first direction
         columns += [
-            [0.0, *map(where.held, trace[where.of])] for where in self.placed.parts.directions if where.of is not None
+            [float(isinstance(where.of, Share)), *map(where.held, trace[where.of])]  # the BOS keeps all of a share
+            for where in self.placed.parts.directions
+            if where.of is not None
         ]
         return torch.tensor(columns, dtype=torch.float64).T
+
+    def causal(self, task: Task) -> Wiring:
+        """The nodes and edges that can change an answer of this task: see `causal_on`.
+
+        Raises:
+            WrongUse: a row is no input of the program.
+        """
+        return causal_on(self.program, self.placed, task)
+
+    def pairs(self, n: int = 50, seed: int = 0) -> Task:
+        """Inputs with counterfactuals of one other word and another answer: see `pairs_of`.
+
+        Raises:
+            WrongUse: there are fewer than n.
+        """
+        return pairs_of(self.program, n, seed)
 
     def _said(self, value: object) -> str:
         return self.words[0] if value is None else shown(value)

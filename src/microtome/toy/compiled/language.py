@@ -4,7 +4,7 @@ A program is an expression: a value at each position of the input. Heads carry v
 `Mean`, `selector_width`), MLPs turn one value into another (`Map`, `SequenceMap`). RASP: Weiss et al. 2021,
 arXiv:2106.06981; compiled to weights: Lindner et al. 2023 (Tracr), arXiv:2301.05062.
 
-Attention is causal here: whatever the predicate says, a position selects among itself and what stands before it.
+An expression that several others read is one object, and is computed once. Attention is causal here: whatever the predicate says, a position selects among itself and what stands before it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,7 @@ class Indices:
     name: ClassVar[str] = "indices"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Map:
     """function(of) at each position; nothing where `of` is nothing or the function returns None."""
 
@@ -42,7 +42,7 @@ class Map:
     name: str = "map"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SequenceMap:
     """function(first, second) at each position, of two categorical values; nothing where either is nothing."""
 
@@ -52,7 +52,7 @@ class SequenceMap:
     name: str = "sequence map"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Select:
     """From each position, the positions up to it whose key satisfies predicate(key, query) with its query."""
 
@@ -61,7 +61,7 @@ class Select:
     predicate: Callable[..., bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Aggregate:
     """The value at the selected position; nothing where none is selected.
 
@@ -73,7 +73,7 @@ class Aggregate:
     name: str = "aggregate"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mean:
     """The mean of the selected values, which are numbers; 0 where none is selected. Numerical: see `Map`."""
 
@@ -82,7 +82,7 @@ class Mean:
     name: str = "mean"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Share:
     """1 / (1 + how many are selected): what is left to the BOS of attention shared with all selected. Numerical."""
 

@@ -223,6 +223,4 @@ def _steps(one: Map, layer: int, program: Program) -> Iterator[Unit]:
         for sign, start in ((1.0, (3 * low + high) / 4), (-1.0, (low + 3 * high) / 4)):
             role = f"{one.name}: {'rises above' if sign > 0 else 'flat above'} {float(start):.3g}"
             reads = {where: slope, BOS: -1.0 - slope * float(max(numbers[-1] - start, 0))}
-            yield Unit(
-                one, layer, role, reads, -slope * float(start), {to: sign * size for to, size in writes.items()}
-            )
+            yield Unit(one, layer, role, reads, -slope * float(start), {to: sign * size for to, size in writes.items()})

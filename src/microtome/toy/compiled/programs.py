@@ -127,7 +127,9 @@ add(
 height = Mean(so_far, Map(lambda word: {"(": 1, ")": -1}.get(word, 0), tokens, "step"), "height")
 sign = Map(lambda mean: (mean > 0) - (mean < 0), height, "sign of height")
 below = Map(lambda value: value < 0, sign, "below zero")
-ever_below = Map(lambda mean: mean > 0, Mean(Select(tokens, tokens, every), below, "time below zero"), "ever below zero")
+ever_below = Map(
+    lambda mean: mean > 0, Mean(Select(tokens, tokens, every), below, "time below zero"), "ever below zero"
+)
 add(
     "brackets",
     SequenceMap(
@@ -213,7 +215,9 @@ unsorted = SequenceMap(
 smaller = selector_width(
     Select(unsorted, tokens, lambda key, query: query in LETTERS and key <= query), "letters up to this"
 )
-rank = SequenceMap(lambda number, turn: number if turn == 1 else None, smaller, passed, "rank in the second pass")
+rank = SequenceMap(
+    lambda number, turn: number if turn == 1 and number else None, smaller, passed, "rank in the second pass"
+)
 PROGRAMS.add(
     "sort",
     Program(

@@ -1,6 +1,6 @@
 """The true circuit of a compiled program: which parts do what, and who reads whom."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from microtome.toy.compiled.language import Indices, Program, Tokens
@@ -87,17 +87,17 @@ def writes_of(program: Program, placed: Placed) -> dict[str, frozenset[Direction
 def reads_of(program: Program, placed: Placed) -> Iterator[tuple[str, frozenset[Direction]]]:
     """What each reader reads."""
     for name, head in placed.heads.items():
-        for port, reads in ports(head):
+        for port, reads in ports(head).items():
             yield f"{name}.{port}", reads
     for name, unit in placed.units.items():
         yield name, frozenset(unit.reads)
     yield "logits", frozenset(directions_of(program.output, program))
 
 
-def ports(head: Head) -> Iterable[tuple[str, frozenset[Direction]]]:
+def ports(head: Head) -> dict[str, frozenset[Direction]]:
     """What a head reads for its queries, keys and values."""
-    for port, reads in (("q", head.queries), ("k", head.keys), ("v", head.values)):
-        yield port, frozenset(where for where, _ in reads)
+    reads = {"q": head.queries, "k": head.keys, "v": head.values}
+    return {port: frozenset(where for where, _ in weights) for port, weights in reads.items()}
 
 
 def node_of(reader: str) -> str:

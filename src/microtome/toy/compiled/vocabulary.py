@@ -36,6 +36,4 @@ def tokenizer_of(words: Iterable[str]) -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.decoder = decoders.WordPiece(prefix="", cleanup=False)  # words with spaces between, and nothing else
     backend.post_processor = processors.TemplateProcessing(single=f"{BOS_WORD} $A", special_tokens=[(BOS_WORD, 0)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token=BOS_WORD, eos_token=BOS_WORD, pad_token=BOS_WORD
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=BOS_WORD, eos_token=BOS_WORD, pad_token=BOS_WORD)
