@@ -32,7 +32,7 @@ from microtome.toy.compiled.truth import component
 from microtome.toy.compiled.weights import COUNTERWEIGHT, DOWN, UP, place_of
 
 NAMES = [entry.name for entry in PROGRAMS]
-TOLERANCE = {torch.float32: 2e-3, torch.float64: 2e-4}
+TOLERANCE = {torch.float32: 2e-3, torch.float64: 1e-3}
 tokens, indices = Tokens(), Indices()
 
 
@@ -44,6 +44,11 @@ def made(name, seed=0):
 @functools.cache
 def opened(name):
     return made(name).open()
+
+
+@functools.cache
+def pairs(name):
+    return made(name).pairs(10)
 
 
 def drawn(program, n, seed=0):
@@ -103,12 +108,12 @@ def test_a_mean_of_nothing_is_0_and_what_is_nothing_selects_nothing():
 @pytest.mark.parametrize("name", NAMES)
 def test_network_and_program_agree_on_drawn_inputs(name):
     one = made(name)
-    inputs = drawn(one.program, 100)
+    inputs = drawn(one.program, 40)
     assert one.said(opened(name), inputs) == [one.expected(words) for words in inputs]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_network_and_program_agree_on_any_input(name, data):
     one = made(name)
@@ -124,7 +129,7 @@ def test_network_and_program_agree_on_any_input(name, data):
 ANY = st.integers(0, 3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(table=st.lists(ANY, min_size=4, max_size=4), accepted=st.sets(st.tuples(ANY, ANY)), seed=st.integers(0, 99))
 def test_any_program_agrees(table, accepted, seed):
     number = Map(lambda word: table["abcd".index(word)], tokens, "table")
@@ -190,14 +195,14 @@ def without(one, names):
 @pytest.mark.parametrize("name", NAMES)
 def test_only_parts_of_the_truth_are_needed_and_all_of_the_causal_ones_are(name):
     one = made(name)
-    inputs = drawn(one.program, 50)
+    inputs = drawn(one.program, 12)
     expected = [one.expected(words) for words in inputs]
     outside = one.truth.decoys | one.truth.idle
     assert len(outside) + len(one.truth.structural.nodes) - 2 == one.placed.layers * (
         one.placed.heads_per_layer + one.placed.units_per_layer
     )
     assert one.said(without(one, outside).open(), inputs) == expected
-    task = one.pairs(20)
+    task = pairs(name)
     rows = [text.split() for row in task.rows for text in (row.clean, row.counterfactual)]
     right = [one.expected(words)[-1] for words in rows]
     for head in (node for node in one.causal(task).nodes if node.startswith("head")):
@@ -218,7 +223,7 @@ def test_decoys_compute_and_idle_parts_do_not(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_two_wirings_are_named_alike_and_one_lies_in_the_other(name):
     one = made(name)
-    structural, causal = one.truth.structural, one.causal(one.pairs(30))
+    structural, causal = one.truth.structural, one.causal(pairs(name))
     assert causal.nodes <= structural.nodes == set(one.truth.roles)
     assert causal.unit_edges <= structural.unit_edges
     assert {"embed", "logits"} <= causal.nodes
@@ -229,9 +234,10 @@ def test_the_two_wirings_are_named_alike_and_one_lies_in_the_other(name):
 
 
 def test_the_induction_circuit_is_what_it_should_be():
-    one = made("induction")
+    name = "induction"
+    one = made(name)
     before, twin = one.placed.heads
-    wiring = one.causal(one.pairs(40))
+    wiring = one.causal(pairs(name))
     assert wiring.nodes == {"embed", before, twin, "logits"}
     assert {("embed", f"{before}.v"), (before, f"{twin}.k"), (twin, "logits")} <= wiring.edges
     assert not {("embed", f"{before}.q"), ("embed", f"{before}.k")} & wiring.edges  # positions are the same in a pair
@@ -240,23 +246,20 @@ def test_the_induction_circuit_is_what_it_should_be():
 
 
 @pytest.mark.parametrize("name", ["induction", "count_so_far", "reverse", "brackets"])
-def test_what_is_not_causal_can_be_swapped_in_and_what_is_changes(name):
-    """Heads: swapping the counterfactual's output of one in changes logits at the last word only if it is causal."""
+def test_what_heads_write_differs_where_they_are_causal_and_is_read_by_none_where_they_are_decoys(name):
     one, model = made(name), opened(name)
-    task = one.pairs(12)
-    causal = one.causal(task)
-    for head in (f"head.{layer}.{slot}" for layer in range(one.placed.layers) for slot in range(4)):
-        layer, slot = place_of(head)
-        site, most = f"attn.heads.{layer}", 0.0
-        for row in task.rows:
-            clean = model.run(row.clean, [site, "logits"])
-            other = model.run(row.counterfactual, [site])[site][0, :, slot]
-            writes = one.module.transformer.h[layer].attn.c_proj.weight.view(*clean[site].shape[2:], -1)[slot]
-            read = ((other - clean[site][0, :, slot]) @ writes)[:, list(one.placed.rows.values())]
-            most = max(most, float(read.abs().max()))
-        assert head not in causal.nodes or most > 0.05
-        if head in one.truth.decoys | one.truth.idle:
-            assert most == 0
+    clean, other = (
+        model.run([getattr(row, which) for row in pairs(name).rows], ["attn.heads.*"])
+        for which in ("clean", "counterfactual")
+    )
+    rows, causal = list(one.placed.rows.values()), one.causal(pairs(name)).nodes
+    for layer in range(one.placed.layers):
+        change = other[f"attn.heads.{layer}"] - clean[f"attn.heads.{layer}"]
+        weight = one.module.transformer.h[layer].attn.c_proj.weight.view(*change.shape[2:], -1)
+        for slot in range(one.placed.heads_per_layer):
+            most = float((change[:, :, slot] @ weight[slot])[..., rows].abs().max())
+            assert f"head.{layer}.{slot}" not in causal or most > 0.05
+            assert f"head.{layer}.{slot}" not in one.truth.decoys | one.truth.idle or most == 0
 
 
 # Tasks.
@@ -265,9 +268,9 @@ def test_what_is_not_causal_can_be_swapped_in_and_what_is_changes(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_pairs_differ_in_one_word_and_in_their_answers(name):
     one, model = made(name), opened(name)
-    task = one.pairs(30, seed=2)
-    assert len(fitting(task, lambda text: one.tokenizer(text, add_special_tokens=False)["input_ids"])[0]) == 30
-    assert task.rows[:10] == one.pairs(10, seed=2).rows
+    task = pairs(name)
+    assert len(fitting(task, lambda text: one.tokenizer(text, add_special_tokens=False)["input_ids"])[0]) == 10
+    assert task.rows[:2] == one.pairs(2).rows
     for row in task.rows:
         clean, other = row.clean.split(), row.counterfactual.split()
         assert sum(a != b for a, b in zip(clean, other, strict=True)) == 1
@@ -307,7 +310,8 @@ def test_wrong_programs_say_what_is_wrong():
     fails("heads=0, decoys=2", lambda: CompileConfig(heads=0, decoys=2.0))
 
 
-def test_wrong_inputs_say_what_is_wrong():
+def test_wrong_inputs_say_what_is_wrong(monkeypatch):
+    monkeypatch.setattr("microtome.toy.compiled.pairs.PATIENCE", 50)
     ambiguous = program(Aggregate(Select(tokens, tokens, lambda key, query: True), tokens, "copy"))
     fails("'copy' selects the values ['a', 'b'] from position 1", lambda: interpreted(ambiguous, "ab"))
     fails("unknown words ['z']", lambda: traced(ambiguous, "az"))

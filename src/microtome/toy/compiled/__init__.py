@@ -1,1 +1,1 @@
-"""Compiled circuits: short programs made into the weights of a GPT-2, with what each head and unit does written down."""
+"""Compiled circuits: programs made into the weights of a GPT-2, with what each of its parts does written down."""

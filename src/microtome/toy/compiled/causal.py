@@ -21,6 +21,10 @@ Changed = tuple[Expression, int]
 """An expression and a position where its value differs and matters."""
 
 
+Written = dict[str, frozenset[Direction]]
+"""What each source writes."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """The values of a program on the two inputs of a row."""
@@ -52,16 +56,16 @@ def causal_on(program: Program, placed: Placed, task: Task) -> Wiring:
         WrongUse: a row is no input of the program.
     """
     edges: set[Edge] = set()
+    written = writes_of(program, placed)
     for row in task.rows:
-        edges |= set(_of_pair(program, placed, Pair(traced(program, row.clean.split()),
+        edges |= set(_of_pair(program, placed, written, Pair(traced(program, row.clean.split()),
                                                     traced(program, row.counterfactual.split()))))  # fmt: skip
     nodes = {source for source, _ in edges} | ({"logits"} if edges else set())
     return Wiring(frozenset(nodes), frozenset(edges))
 
 
-def _of_pair(program: Program, placed: Placed, pair: Pair) -> Iterator[Edge]:
+def _of_pair(program: Program, placed: Placed, written: Written, pair: Pair) -> Iterator[Edge]:
     """Backwards from the answer: who reads a change that matters, and who wrote it."""
-    written = writes_of(program, placed)
     matters: dict[Expression, set[int]] = defaultdict(set)
     last = pair.length - 1
     if not pair.differs(program.output, last):
@@ -130,7 +134,7 @@ def _activity(unit: Unit, rest: Trace, own: Trace, source: Expression | None, pl
 
 def _sources(
     reader: str, directions: frozenset[Direction], place: int, pair: Pair, placed: Placed,
-    written: dict[str, frozenset[Direction]],
+    written: Written,
 ) -> Iterator[Edge]:  # fmt: skip
     """Who wrote a change: of units only those that themselves differ."""
     for source, writes in written.items():

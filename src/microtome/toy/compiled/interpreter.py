@@ -50,7 +50,9 @@ def selected(selector: Select, trace: Trace, place: int) -> tuple[int, ...]:
     """The positions that one position selects."""
     query = trace[selector.queries][place]
     keys = trace[selector.keys][: place + 1]
-    return tuple(at for at, key in enumerate(keys) if matches(selector, key, query))
+    if query is None:
+        return ()
+    return tuple(at for at, key in enumerate(keys) if key is not None and selector.predicate(key, query))
 
 
 def matches(selector: Select, key: Value | None, query: Value | None) -> bool:

@@ -4,7 +4,8 @@ A program is an expression: a value at each position of the input. Heads carry v
 `Mean`, `selector_width`), MLPs turn one value into another (`Map`, `SequenceMap`). RASP: Weiss et al. 2021,
 arXiv:2106.06981; compiled to weights: Lindner et al. 2023 (Tracr), arXiv:2301.05062.
 
-An expression that several others read is one object, and is computed once. Attention is causal here: whatever the predicate says, a position selects among itself and what stands before it.
+An expression that several others read is one object, and is computed once. Attention is causal here: whatever the
+predicate says, a position selects among itself and what stands before it.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -171,7 +171,7 @@ def _head(one: Aggregate | Mean | Share, layer: int, program: Program) -> Head:
         bos=COLDNESS if isinstance(one, Share) else COLDNESS / 2,
         keys={(BOS, len(used)): 1.0, **{(Direction(one.selector.keys, key), channel[key]): 1.0 for key in used}},
         values=_values(one, program),
-        writes={(place, where): 1.0 for place, where in enumerate(directions_of(one, program))},
+        writes=dict.fromkeys(enumerate(directions_of(one, program)), 1.0),
     )  # fmt: skip
 
 
