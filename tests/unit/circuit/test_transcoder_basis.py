@@ -24,6 +24,8 @@ from microtome.circuit.trace import choose, trace
 from microtome.circuit.traced import TraceConfig
 from microtome.circuit.weighing import ProofConfig
 from microtome.core.errors import NotSupported, UnknownName, WrongUse
+from microtome.data.row import Row
+from microtome.data.task import Task
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.architectures.relu import ReLU
 from microtome.dictionary.architectures.topk import TopK
@@ -294,6 +296,21 @@ def test_the_shipped_transcoders_trace_a_story(shipped):
     values = trace(model, before, basis=dictionary, max_nodes=200)
     assert values.summary_numbers["largest_imbalance"] < 1e-5
     assert _errors(values)
+
+
+def test_a_task_is_proven_in_units_of_the_shipped_transcoders(shipped):
+    model, _ = shipped
+    text = "Once upon a time, there was a little {}. The"
+    pairs = [("dog", "cat"), ("bird", "fish"), ("ball", "dog"), ("cat", "bird")]
+    rows = tuple(Row(text.format(one), text.format(other), f" {one}", f" {other}") for one, other in pairs)
+    task = Task("animals", rows, "here", None, 0)
+    proof = prove(model, task, sizes=(10, 100), draws=3, basis="tiny/transcoders")
+    few, many = proof.faithfulness
+    assert few.n == many.n == 4
+    assert 0.5 < few.value < many.value
+    assert many.value == pytest.approx(1.0, abs=0.1)
+    assert proof.card["config"]["basis"] == "tiny/transcoders"
+    assert "20 prompts" in proof.verdict.words
 
 
 def test_drawn_edges_and_remainders_sum_to_each_change(shipped):
