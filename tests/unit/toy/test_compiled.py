@@ -210,14 +210,16 @@ def test_only_parts_of_the_truth_are_needed_and_all_of_the_causal_ones_are(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_decoys_compute_and_idle_parts_do_not(name):
+def test_decoys_write_where_nobody_of_the_program_reads_and_idle_parts_nowhere(name):
     one = made(name)
-    run = opened(name).run([" ".join(words) for words in drawn(one.program, 8)], ["mlp.neurons.*"])
-    for decoy in (part for part in one.truth.decoys | one.truth.idle if part.startswith("unit")):
-        layer, slot = place_of(decoy)
-        varies = float(run[f"mlp.neurons.{layer}"][..., slot].std()) > 0
-        assert varies <= (decoy in one.truth.decoys)
     assert any(part.startswith("head") for part in one.truth.decoys)
+    for part in one.truth.decoys | one.truth.idle:
+        (layer, slot), width = place_of(part), one.placed.head_width
+        block = one.module.transformer.h[layer]
+        of_head = block.attn.c_proj.weight[slot * width : (slot + 1) * width]
+        written = of_head if part.startswith("head") else block.mlp.c_proj.weight[slot]
+        assert bool(written[..., list(one.placed.rows.values())].eq(0).all())
+        assert bool(written.ne(0).any()) == (part in one.truth.decoys)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -278,11 +280,12 @@ def test_pairs_differ_in_one_word_and_in_their_answers(name):
         assert [words[-1] for words in said] == [row.target.strip(), row.against.strip()]
 
 
-def test_a_compiled_network_opens_and_can_be_traced():
-    one = made("induction")
+@pytest.mark.parametrize("name", ["induction", "count_so_far", "xor"])
+def test_a_compiled_network_opens_and_can_be_traced(name):
+    one = made(name)
     model = mt.open((one.module, one.tokenizer))
-    (row,) = one.pairs(1).rows
-    assert model.predict(row.clean, top=1)[0].text.strip() == row.target.strip()
+    row = pairs(name).rows[0]
+    assert one.said(model, [row.clean.split()])[0][-1] == row.target.strip()
     graph = mt.trace(model, row.clean, counterfactual=row.counterfactual, target=row.target, against=row.against)
     assert graph.nodes
 

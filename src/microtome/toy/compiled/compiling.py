@@ -13,7 +13,7 @@ from microtome.model.model import Model
 from microtome.model.opening import open
 from microtome.toy.compiled.causal import causal_on
 from microtome.toy.compiled.interpreter import interpreted, traced
-from microtome.toy.compiled.language import Program, Share
+from microtome.toy.compiled.language import Program, Share, Value
 from microtome.toy.compiled.pairs import pairs_of
 from microtome.toy.compiled.parts import parts_of, shown
 from microtome.toy.compiled.placing import CompileConfig, Placed, placed
@@ -95,7 +95,7 @@ class Compiled:
         """
         return pairs_of(self.program, n, seed)
 
-    def _said(self, value: object) -> str:
+    def _said(self, value: Value | None) -> str:
         return self.words[0] if value is None else shown(value)
 
 

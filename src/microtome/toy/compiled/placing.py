@@ -1,7 +1,7 @@
 """Where the parts of a program stand in its network: slots among idle and decoy ones, and rows of the stream.
 
 A decoy reads what the program holds and writes where nobody reads, so that it changes with the input and can change
-no answer; an idle part does nothing at all.
+no answer; an idle part writes nothing at all.
 """
 
 import math

@@ -44,7 +44,7 @@ class Truth:
             reads, whether or not what is written ever differs. `Compiled.causal` has what can change an answer.
         roles: of each node, in words.
         decoys: parts that compute something which nobody reads.
-        idle: parts whose weights are 0.
+        idle: parts that write nothing.
     """
 
     structural: Wiring

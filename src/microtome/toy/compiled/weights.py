@@ -21,7 +21,7 @@ from microtome.toy.compiled.placing import HOLDING, Placed
 
 UP, DOWN, COUNTERWEIGHT = range(HOLDING)
 Weights = dict[str, torch.nn.Parameter]
-LOGIT = 10.0  # of the answer; every other word has 0, and the BOS half of it, for where the answer is nothing
+LOGIT = 10.0  # of the answer; other outputs have 0, other words −10, the BOS 5: it wins where the answer is nothing
 POSITIONS = 64  # at least, so that what runs texts of its own through a model can; those beyond a program's are 0
 DECOY = 0.3  # standard deviation of a decoy's weights
 
@@ -35,9 +35,9 @@ def network(program: Program, placed: Placed, words: tuple[str, ...]) -> GPT2LMH
         words: of the vocabulary, the BOS first.
     """
     config = GPT2Config(
-        vocab_size=len(words), n_positions=max(program.longest + 1, POSITIONS), n_embd=placed.width, n_layer=placed.layers,
-        n_head=placed.heads_per_layer, n_inner=placed.units_per_layer, activation_function="relu",
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
+        vocab_size=len(words), n_positions=max(program.longest + 1, POSITIONS), n_embd=placed.width,
+        n_layer=placed.layers, n_head=placed.heads_per_layer, n_inner=placed.units_per_layer,
+        activation_function="relu", resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
         tie_word_embeddings=False,
     )  # fmt: skip
     module = GPT2LMHeadModel(config).eval().requires_grad_(False)
@@ -46,11 +46,12 @@ def network(program: Program, placed: Placed, words: tuple[str, ...]) -> GPT2LMH
         parameter.zero_()
     _hold_norms(weights, placed, config.layer_norm_epsilon)
     _write_ends(weights, program, placed, words)
+    random = torch.Generator().manual_seed(placed.config.seed)
+    _write_idle(weights, placed, random)
     for name, head in placed.heads.items():
         _write_head(weights, name, head, placed)
     for name, unit in placed.units.items():
         _write_unit(weights, name, unit, placed)
-    random = torch.Generator().manual_seed(placed.config.seed)
     for name in placed.decoys:
         _write_decoy(weights, name, placed, random)
     _balance(weights)
@@ -74,8 +75,11 @@ def _write_ends(weights: Weights, program: Program, placed: Placed, words: tuple
         tokens[words.index(word), rows[Direction(Tokens(), word)]] = 1
     for place in range(program.longest):
         weights["transformer.wpe.weight"][1 + place, rows[Direction(Indices(), place)]] = 1
-    for value in program.domain(program.output):
-        logits[words.index(shown(value)), rows[Direction(program.output, value)]] = LOGIT
+    reads = [rows[Direction(program.output, value)] for value in program.domain(program.output)]
+    logits[1:, reads] = -LOGIT  # words that are no output are the less likely for every answer
+    for value, row in zip(program.domain(program.output), reads, strict=True):
+        logits[words.index(shown(value)), reads] = 0
+        logits[words.index(shown(value)), row] = LOGIT
     logits[0, UP] = LOGIT / 2
 
 
@@ -99,6 +103,14 @@ def _write_unit(weights: Weights, name: str, unit: Unit, placed: Placed) -> None
     weights[f"{mlp}.c_fc.weight"][:, slot] = vector(unit.reads, placed)
     weights[f"{mlp}.c_fc.bias"][slot] = unit.bias
     weights[f"{mlp}.c_proj.weight"][slot] = vector(unit.writes, placed)
+
+
+def _write_idle(weights: Weights, placed: Placed, random: torch.Generator) -> None:
+    """Lets every unit read at random, before the program's are written: idle ones are active, and write nothing."""
+    known = len(placed.parts.directions)
+    for layer in range(placed.layers):
+        drawn = torch.randn(known, placed.units_per_layer, generator=random)
+        weights[f"transformer.h.{layer}.mlp.c_fc.weight"][HOLDING : HOLDING + known] = DECOY * drawn
 
 
 def _write_decoy(weights: Weights, name: str, placed: Placed, random: torch.Generator) -> None:
