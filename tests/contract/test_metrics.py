@@ -21,6 +21,7 @@ from microtome.metrics.cross_entropy import (
     CrossEntropyRecoveredMean,
     CrossEntropyRecoveredZero,
 )
+from microtome.metrics.families import FamilyAbsorption, FamilySplitting
 from microtome.metrics.reconstruction import OfReconstruction
 from microtome.metrics.recovery import FalseUnits, MatchedCosine, RecoveredFraction, SplitFraction
 from microtome.metrics.similarity import MeanMaxCosine, SharedFraction
@@ -74,6 +75,13 @@ def feeder(cls):
         return cls, lambda metric, rows: metric.add(X[rows], vectors)
     if cls in (MatchedCosine, RecoveredFraction, FalseUnits, SplitFraction):
         return cls, lambda metric, rows: metric.add(vectors, X[rows])
+    if cls in (FamilyAbsorption, FamilySplitting):  # the first feature is the second's parent
+        family = torch.stack([X[:, 0] > 4.5, (X[:, 0] > 4.5) & (X[:, 1] > 5)], 1)
+        silent = torch.stack([family[:, 0] & ~(family[:, 1] & (X[:, 2] > 5)), family[:, 1]], 1)
+        return (
+            lambda: cls(torch.eye(2, D), torch.tensor([-1, 0]), torch.eye(2, D)),
+            lambda metric, rows: metric.add(family[rows], silent[rows]),
+        )
     if cls is SharedFraction:
         return lambda: cls(0.2), lambda metric, rows: metric.add(X[rows], X[rows], vectors, vectors)
     raise AssertionError(f"{cls.__name__} has no feeder: write one")

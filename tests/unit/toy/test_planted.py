@@ -10,7 +10,7 @@ from microtome.core.batches import BatchSource, Shuffles
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.dictionary.directions import of_directions
 from microtome.toy.planted.features import SITE, Planted, PlantedConfig
-from microtome.toy.planted.scoring import absorbed, recovery
+from microtome.toy.planted.scoring import recovery
 from microtome.train.training import train
 
 CONFIG = PlantedConfig(d=32, features=60, active=4.0)
@@ -113,7 +113,7 @@ def test_the_truth_scores_full_marks_and_random_directions_do_not():
     truth = planted.truth
     own = recovery(of_directions(SITE, truth.directions, 6, mean=truth.mean), planted, tokens=4096)
     assert own.matched_cosine == pytest.approx(1.0, abs=1e-5)
-    assert (own.recovered_fraction, own.false_units, own.split_fraction, own.absorbed) == (1.0, 0.0, 0.0, 0.0)
+    assert (own.recovered_fraction, own.false_units, own.split_fraction, own.absorbed) == (1.0, 0.0, 0.0, None)
     drawn = torch.nn.functional.normalize(torch.randn(48, 64, generator=torch.Generator().manual_seed(9)), dim=1)
     null = recovery(of_directions(SITE, drawn, 6, mean=truth.mean), planted, tokens=4096)
     assert null.recovered_fraction == 0.0
@@ -131,16 +131,22 @@ def test_a_trained_dictionary_recovers_planted_features_and_a_seed_changes_littl
     assert 3.5 < found.l0 <= 4.0
 
 
-def test_a_parent_that_goes_unsaid_where_its_child_is_said_is_absorbed():
-    config = PlantedConfig(d=8, features=2, active=0.6, children=1, covered=0.5)
-    truth = Planted(config).truth
-    active = torch.tensor([[1, 0], [1, 0], [1, 1], [1, 1], [1, 1], [0, 0]]).bool()
-    units = torch.stack([truth.directions[0], truth.directions.sum(0)])
-    says_both = torch.tensor([[1, 0], [1, 0], [1, 1], [1, 1], [1, 1], [0, 0]]).bool()
-    absorbs = torch.tensor([[1, 0], [1, 0], [0, 1], [0, 1], [1, 1], [0, 0]]).bool()
-    assert absorbed(truth, active, units, says_both) == 0.0
-    assert absorbed(truth, active, units, absorbs) == pytest.approx(2 / 3)
-    assert absorbed(truth, active, units, torch.zeros(6, 2, dtype=torch.bool)) == 0.0  # no unit says the parent at all
+def test_a_signed_unit_lies_along_what_it_writes_more_of():
+    planted = Planted(PlantedConfig(d=64, features=48, active=3.0, tail=0.0))
+    truth = planted.truth
+    turned = of_directions(SITE, -truth.directions, 6, mean=truth.mean)
+    assert recovery(turned, planted, tokens=2048).recovered_fraction == 1.0
+
+
+def test_families_are_scored_where_there_are_some():
+    config = PlantedConfig(d=64, features=32, active=2.0, tail=0.0, children=1, covered=0.5)
+    planted = Planted(config)
+    truth = planted.truth
+    own = recovery(of_directions(SITE, truth.directions, mean=truth.mean), planted, tokens=2048)
+    assert (own.absorbed, own.absorbed_by_chance, own.parents_split) == (0.0, 0.0, 0.0)
+    drawn = torch.nn.functional.normalize(torch.randn(32, 64, generator=torch.Generator().manual_seed(9)), dim=1)
+    null = recovery(of_directions(SITE, drawn, 3, mean=truth.mean), planted, tokens=2048)
+    assert (null.absorbed, null.parents_split) == (None, 0.0)  # nothing speaks for parents, nor for their children
 
 
 def test_a_dictionary_of_another_site_cannot_be_scored():

@@ -1,5 +1,6 @@
 """How much of what was planted a dictionary found."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +11,11 @@ from microtome.core.config import Config
 from microtome.core.errors import WrongUse
 from microtome.dictionary.dictionary import Dictionary
 from microtome.metrics.explained_variance import ExplainedVariance
+from microtome.metrics.families import FamilyAbsorption, FamilySplitting
 from microtome.metrics.recovery import FalseUnits, MatchedCosine, RecoveredFraction, SplitFraction
 from microtome.toy.planted.features import SITE, Planted, Truth
 
 AT_ONCE = 4096
-OF_PARENT = 0.7  # cosine from which a unit may stand for a parent
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class Recovery(Config):
 
     Attributes:
         matched_cosine, recovered_fraction, false_units, split_fraction: see the metrics of these names; of units that
-            fired.
-        absorbed: share of tokens with a parent and a child in which no unit of the parent fires, over parents that
-            have a unit which fires for most of their tokens without a child; 0 where no parent has one.
+            fired. A unit of either sign lies along what it writes more of.
+        absorbed: `family_absorption`; None where no parent has a unit of its own.
+        absorbed_by_chance: what that would be if parents' units were silent no more often beside a child than without.
+        parents_split: `family_splitting`; None where there are no families.
         variance_explained: of the activations.
         l0: active units a token.
         dead: share of units that never fired.
@@ -35,7 +37,9 @@ class Recovery(Config):
     recovered_fraction: float
     false_units: float
     split_fraction: float
-    absorbed: float
+    absorbed: float | None
+    absorbed_by_chance: float | None
+    parents_split: float | None
     variance_explained: float
     l0: float
     dead: float
@@ -59,36 +63,38 @@ def recovery(dictionary: Dictionary, planted: Planted, *, tokens: int = 16_384, 
         with torch.no_grad():
             codes = dictionary.encode(x)
             variance.add(x, dictionary.decode(codes))
-        fired.append(codes.dense() != 0)
+        fired.append(codes.dense())
         active.append(sizes > 0)
-    on, truth = torch.cat(fired), planted.truth
+    values, truth = torch.cat(fired), planted.truth
+    on = values != 0
     alive = on.any(0)
     if not bool(alive.any()):
         raise WrongUse("score a dictionary", found="no unit fired", do="train it longer, or look at its doctor's words")
     (block,) = dictionary.units
-    units = block.W_dec.detach()[alive]
+    signs = torch.where(values.sum(0) < 0, -1.0, 1.0)
+    units = (block.W_dec.detach() * signs[:, None])[alive]
     metrics = {one.name: one for one in (MatchedCosine(), RecoveredFraction(), FalseUnits(), SplitFraction())}
     for one in metrics.values():
         one.add(truth.directions, units)
     return Recovery(
         **{name: one.value() for name, one in metrics.items()},
-        absorbed=absorbed(truth, torch.cat(active), units, on[:, alive]),
+        **_families(truth, torch.cat(active), units, on[:, alive]),
         variance_explained=variance.value(),
         l0=float(on.sum(1).float().mean()),
         dead=1 - float(alive.float().mean()),
     )
 
 
-def absorbed(truth: Truth, active: Bool[Tensor, "t f"], units: Float[Tensor, "u d"], on: Bool[Tensor, "t u"]) -> float:
-    """How often a parent goes unsaid because its child is said."""
-    unit = units / torch.linalg.vector_norm(units, dim=1, keepdim=True)
-    silent = together = 0
-    for parent in truth.parents[truth.parents >= 0].unique().tolist():
-        best, own = (unit @ truth.directions[parent]).max(0)
-        child = active[:, truth.parents == parent].any(1)
-        alone = active[:, parent] & ~child
-        if best < OF_PARENT or not alone.any() or on[alone, own].float().mean() < 0.5:
-            continue
-        silent += int((child & ~on[:, own]).sum())
-        together += int(child.sum())
-    return silent / together if together else 0.0
+def _families(
+    truth: Truth, active: Bool[Tensor, "t f"], units: Float[Tensor, "u d"], on: Bool[Tensor, "t u"]
+) -> dict[str, float | None]:
+    absorption = FamilyAbsorption(truth.directions, truth.parents, units)
+    splitting = FamilySplitting(truth.directions, truth.parents, units)
+    for one in (absorption, splitting):
+        one.add(active, on)
+    told: dict[str, tuple[FamilyAbsorption | FamilySplitting, Callable[[], float]]] = {
+        "absorbed": (absorption, absorption.value),
+        "absorbed_by_chance": (absorption, absorption.by_chance),
+        "parents_split": (splitting, splitting.value),
+    }
+    return {name: value() if len(one.per_item().items) else None for name, (one, value) in told.items()}
