@@ -132,7 +132,8 @@ def with_tokens(traced: Traced, nodes: dict[int, Node]) -> dict[int, Node]:
     told = dict(nodes)
     for part in torch.arange(len(columns)).split(WRITES_AT_ONCE):
         logits = norm.push(writes[part], scale) @ frozen.anatomy.w_u.T
-        high, low = logits.topk(TOKENS_SHOWN), (-logits).topk(TOKENS_SHOWN)
+        few = min(TOKENS_SHOWN, logits.shape[-1])
+        high, low = logits.topk(few), (-logits).topk(few)
         for row, i in enumerate(part.tolist()):
             told[columns[i]] = replace(
                 nodes[columns[i]],

@@ -178,7 +178,7 @@ def _incompleteness(frozen: Frozen, reading: Reading) -> float:
     terms = [(sources.embed * frozen.embed).flatten(), sources.constant[None]]
     terms += [(g * frozen.layers[i].neurons).flatten() for i, g in sources.units.items()]
     everything = torch.cat(terms)
-    return float((everything.sum() - reading.value).abs() / everything.abs().sum())
+    return _share((everything.sum() - reading.value).abs(), everything.abs().sum())
 
 
 def _against_autograd(frozen: Frozen, readings: list[Reading]) -> float:
@@ -190,10 +190,15 @@ def _against_autograd(frozen: Frozen, readings: list[Reading]) -> float:
         ours = _sources(frozen, reading)
         leaves = [embed, *(passed.sources[i] for i in ours.units)]
         theirs = torch.autograd.grad(_replayed(passed, reading), leaves, retain_graph=True, materialize_grads=True)
-        size = max(float(one.abs().max()) for one in theirs)
+        size = torch.stack([one.abs().max() for one in theirs]).max()
         pairs = zip([ours.embed, *ours.units.values()], theirs, strict=True)
-        errors += [float((mine - other).abs().max()) / size for mine, other in pairs]
+        errors += [_share((mine - other).abs().max(), size) for mine, other in pairs]
     return worst(errors)
+
+
+def _share(error: Tensor, size: Tensor) -> float:
+    """An error relative to a size; of what nothing reaches both are zero, and nothing is wrong."""
+    return 0.0 if error == 0 == size else float(error / size)
 
 
 def _replayed(passed: Replay, reading: Reading) -> Tensor:

@@ -1,16 +1,17 @@
 """Memory that one step frees stays with the process for the next.
 
 By default the C library hands large pieces back to the system at once, which clears each of their pages when they are
-asked for again: a fifth of the time of a step or more. The price is memory that lies scattered: about half as much
-again as a step needs. From time to time all that lies free is given back, so that it does not pile up.
+asked for again: a fifth of the time of a step or more. The largest pieces, gradients, it would map anew at each step
+whatever is kept; here no piece is mapped. The price is memory that lies scattered: about half as much again as a step
+needs. From time to time all that lies free is given back, so that it does not pile up.
 """
 
 import ctypes
 import os
 import platform
 
-TRIM, MMAP = -1, -3  # numbers of glibc's malloc.h
-KEPT, LARGEST = 1 << 30, 1 << 25  # bytes that may lie free; of one piece that is kept, the most that glibc allows
+TRIM, MAPPINGS = -1, -4  # numbers of glibc's malloc.h
+KEPT = 1 << 30  # bytes that may lie free
 
 
 def kept_for_the_next_step() -> None:
@@ -19,7 +20,7 @@ def kept_for_the_next_step() -> None:
     if _glibc() and not told:
         library = ctypes.CDLL(None)
         library.mallopt(TRIM, KEPT)
-        library.mallopt(MMAP, LARGEST)
+        library.mallopt(MAPPINGS, 0)
 
 
 def given_back() -> None:
