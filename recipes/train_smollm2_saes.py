@@ -174,9 +174,10 @@ directions were fitted to {fitted:,} of the tokens; the frozen random decoder wa
 """
 TRANSCODERS = """## Transcoders for every layer
 
-`microtome train transcoders --model {model}`: one pass of the model over {texts}, {units:,} units a layer, k = {k}.
-{said}. Tokens whose MLP output is over {limit:g} times the median at some layer are left out ({left}). Variance
-explained is of tokens before they were learned from. `mt.load_dictionary("{name}")` gives all layers as one dictionary.
+`microtome train transcoders --model {model}`: one pass of the model over {texts}, {units:,} units a layer, k = {k},
+a learning rate of {lr:g}. {said}. Tokens whose MLP output is over {limit:g} times the
+median at some layer are left out ({left}). Variance explained is of tokens before they were learned from.
+`mt.load_dictionary("{name}")` gives all layers as one dictionary.
 
 {table}
 """
@@ -232,7 +233,8 @@ def transcoders(name: str) -> str:
     left = ", ".join(f"{n:,} {why}" for why, n in made.card.data["left_out"].items() if n and why.startswith("large"))
     return TRANSCODERS.format(
         model=name.partition("/")[0], texts=f"`{made.card.data['texts']['name']}`", units=one["units"],
-        k=one["architecture"]["k"], said=summary(made).capitalize(), limit=told_of["asked"]["reading"]["norm_limit"],
+        k=one["architecture"]["k"], lr=told_of["layers"][one["reads"][0]]["learning_rate"],
+        said=summary(made).capitalize(), limit=told_of["asked"]["reading"]["norm_limit"],
         left=left or "none", name=name, table=table(["reads", "variance explained", "L0", "dead"], [*rows, mean]),
     )  # fmt: skip
 
