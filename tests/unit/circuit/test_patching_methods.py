@@ -126,10 +126,10 @@ def tiny_like(model):
 
 def test_where_all_is_linear_all_methods_agree():
     model = linear_gpt2()
-    pairs = random_pairs(model)
+    pairs = random_pairs(model, n=2)
     exact, edges = patch(model, pairs, "activation", kinds=ALL_KINDS), patch(model, pairs, "path")
-    assert max(map(abs, exact.nodes.values())) > 0.1
-    assert max(map(abs, edges.edges.values())) > 0.05
+    assert max(map(abs, exact.nodes.values())) > 0.01
+    assert max(map(abs, edges.edges.values())) > 0.01
     assert apart(patch(model, pairs, "atp", kinds=ALL_KINDS).nodes, exact.nodes) < 1e-9
     assert apart(patch(model, pairs, "activation", kinds=ALL_KINDS, direction="denoise").nodes, exact.nodes) < 1e-9
     for settings in ({}, {"rule": "left"}, {"path": "activations"}, {"path": "activations", "rule": "left"}):

@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool
-from torch import Tensor
-
 from microtome.core.errors import UnknownName
 from microtome.model.anatomy import Anatomy
 
@@ -27,11 +23,10 @@ class Place:
     site: str
     unit: int | None
 
-    def mask(self, count: int) -> Bool[Tensor, "p u"] | Bool[Tensor, "p"]:
-        """True where the node's value is, at every one of some positions and of the site's `count` units."""
-        if self.unit is None:
-            return torch.ones(1, dtype=torch.bool)
-        return torch.arange(count) == self.unit
+    @property
+    def layer(self) -> int | None:
+        """The layer that it is in; None for the embedding."""
+        return None if self.name == "embed" else int(self.name.split(".")[1])
 
 
 def places(anatomy: Anatomy, kinds: tuple[str, ...]) -> list[Place]:
