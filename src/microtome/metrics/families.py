@@ -80,7 +80,7 @@ class _Families(Metric):
         if not below.sum() > 0:
             raise WrongUse(
                 f"take the value of {self.name}", found=f"no parent of {len(self._of)} that can be judged by it",
-                do="add tokens of parents with a child and without; where no parent has a unit of its own, say so instead",
+                do="add tokens of parents with a child and without; say so where no parent has a unit of its own",
             )  # fmt: skip
         return float(above.sum() / below.sum())
 

@@ -76,13 +76,10 @@ def recovery(dictionary: Dictionary, planted: Planted, *, tokens: int = 16_384, 
     metrics = {one.name: one for one in (MatchedCosine(), RecoveredFraction(), FalseUnits(), SplitFraction())}
     for one in metrics.values():
         one.add(truth.directions, units)
-    return Recovery(
-        **{name: one.value() for name, one in metrics.items()},
-        **_families(truth, torch.cat(active), units, on[:, alive]),
-        variance_explained=variance.value(),
-        l0=float(on.sum(1).float().mean()),
-        dead=1 - float(alive.float().mean()),
-    )
+    scores: dict[str, float | None] = {name: one.value() for name, one in metrics.items()}
+    scores |= _families(truth, torch.cat(active), units, on[:, alive])
+    scores |= {"variance_explained": variance.value(), "l0": float(on.sum(1).float().mean())}
+    return Recovery.from_dict({**scores, "dead": 1 - float(alive.float().mean())})
 
 
 def _families(
