@@ -24,6 +24,7 @@ def test_the_commands_are_those_of_the_public_face():
         "inspect",
         "list",
         "measure",
+        "patch",
         "plan",
         "predict",
         "prove",
@@ -51,7 +52,7 @@ def test_the_version_is_said(microtome):
 def test_every_kind_is_listed_in_words_and_as_json(microtome):
     words, document = microtome("list"), microtome("list", "--json")
     found = json.loads(document.stdout)
-    assert {"corpus", "family", "metric", "model", "task"} < found.keys() == HOMES.keys()
+    assert found.keys() == HOMES.keys() > {"corpus", "family", "method", "metric", "model", "program", "task"}
     for kind, rows in found.items():
         assert rows
         assert f"{kind}\n" in words.stdout
@@ -76,6 +77,8 @@ def test_one_kind_is_listed_alone(microtome):
         (["prove", "nowhere.json"], 3, "no such file"),
         (["prove", "nowhere.jsonl"], 3, "no such file"),
         (["prove", "ioi", "--sizes", "300,100"], 2, "found: --sizes '300,100'"),
+        (["patch", "ioy"], 3, "no task is called 'ioy'"),
+        (["patch", "ioi", "--set", "steps"], 2, "--set"),
         (["predict", "x", "--model", "nosuch"], 3, "open the model 'nosuch'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

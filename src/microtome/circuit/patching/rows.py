@@ -96,7 +96,7 @@ class Rows:
 
 Metric = Callable[[Float[Tensor, "b v"], Rows], Float[Tensor, "b"]]
 """From logits where the answers are read to one number a row: the more of it, the more of the behaviour."""
-METRICS: Registry[Metric] = Registry("patching metric")
+METRICS: Registry[Metric] = Registry("patching-metric")
 
 
 @METRICS.register("logit difference", summary="logits of the target minus those against it, before any soft-cap")

@@ -22,9 +22,12 @@ HOMES = {
     "family": ("microtome.model.families", "microtome.model.family", "FAMILIES"),
     "figure": ("microtome.toy.figures", "microtome.toy.reproduction", "FIGURES"),
     "format": ("microtome.dictionary.formats", "microtome.dictionary.format", "FORMATS"),
+    "method": ("microtome.circuit.patching.methods", "microtome.circuit.patching.method", "METHODS"),
     "metric": ("microtome.metrics", "microtome.metrics.metric", "METRICS"),
     "model": ("microtome.model.sources", "microtome.model.sources.named", "NAMED"),
     "panel": ("microtome.view.panels", "microtome.view.panel", "PANELS"),
+    "patching-metric": ("microtome.circuit.patching", "microtome.circuit.patching.rows", "METRICS"),
+    "program": ("microtome.toy.compiled", "microtome.toy.compiled.programs", "PROGRAMS"),
     "rule": ("microtome.circuit", "microtome.circuit.attribution", "RULES"),
     "task": ("microtome.data.tasks", "microtome.data.generator", "TASKS"),
 }
