@@ -1,0 +1,103 @@
+"""What the suite says of each finder: figures with intervals over programs, beside their nulls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from microtome.bench.circuits.finders import WEIGHTS
+from microtome.bench.circuits.scoring import CELLS, FIGURES, LEVELS, RANDOM
+from microtome.bench.circuits.suite import Score, Scores
+from microtome.evidence import Measurement, Null, mean_interval
+
+ENOUGH = 0.95
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One finder.
+
+    Attributes:
+        finder: its name.
+        figures: by level and figure.
+        controls: by level, the AUROC on networks with random weights, held to the truth of the compiled ones.
+        solved: by level, programs on which both precision and recall reach 0.95 in the mean over seeds.
+        faithfulness: mean over programs of what its edges keep, as many as are true; None without edges.
+        seconds: a network, in the mean.
+    """
+
+    finder: str
+    figures: dict[tuple[str, str], Measurement]
+    controls: dict[str, float]
+    solved: dict[str, tuple[str, ...]]
+    faithfulness: float | None
+    seconds: float
+
+
+def standings(scores: Scores) -> list[Standing]:
+    """One for each finder, in the order of the suite."""
+    return [_standing(scores, name) for name in scores.finders]
+
+
+def _standing(scores: Scores, finder: str) -> Standing:
+    own = [one for one in scores.scores if one.finder == finder]
+    levels = [level for level in LEVELS if any(level in one.levels for one in own)]
+    figures = {
+        (level, figure): made
+        for level in levels
+        for figure in FIGURES
+        if (made := _measured(scores, own, level, figure)) is not None
+    }
+    controls = {
+        level: fmean(values)
+        for level in levels
+        if (
+            values := [
+                one.control[level]["auroc"] for one in own if one.control.get(level, {}).get("auroc") is not None
+            ]
+        )
+    }
+    solved = {level: tuple(_solved(own, level)) for level in levels}
+    faithful = [one.faithfulness for one in own if one.faithfulness is not None]
+    seconds = fmean(one.seconds for one in own)
+    return Standing(finder, figures, controls, solved, fmean(faithful) if faithful else None, seconds)
+
+
+def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> Measurement | None:
+    """The mean over programs, each meaned over seeds; programs where it is undefined are left out, and not counted."""
+    values = by_program(own, level, figure)
+    if not values:
+        return None
+    estimate = mean_interval(list(values.values()))
+    nulls = [
+        Null.against(name, estimate.value, draws)
+        for name in (RANDOM, CELLS)
+        if (draws := _draws(own, level, figure, name, scores.config.draws))
+    ]
+    magnitude = by_program([one for one in scores.scores if one.finder == WEIGHTS], level, figure)
+    if own[0].finder != WEIGHTS and magnitude:
+        nulls.append(Null.against(WEIGHTS, estimate.value, [fmean(magnitude.values())]))
+    return Measurement(
+        f"{figure} of {level}, {own[0].finder}", estimate.value, estimate.interval, 0.95, tuple(nulls), len(values), 0,
+        "share" if figure != "auroc" else "probability",
+    )  # fmt: skip
+
+
+def by_program(own: Sequence[Score], level: str, figure: str) -> dict[str, float]:
+    """A figure of each program where it is defined, in the mean over seeds."""
+    found: dict[str, list[float]] = {}
+    for one in own:
+        if level in one.levels and (value := one.levels[level]["figures"][figure]) is not None:
+            found.setdefault(one.program, []).append(value)
+    return {program: fmean(values) for program, values in found.items()}
+
+
+def _draws(own: Sequence[Score], level: str, figure: str, null: str, draws: int) -> list[float]:
+    """The same mean over networks, draw by draw."""
+    told = [one.levels[level]["nulls"][null][figure] for one in own if level in one.levels]
+    rows = [[row[i] for row in told if row[i] is not None] for i in range(draws)]
+    return [fmean(row) for row in rows if row]
+
+
+def _solved(own: Sequence[Score], level: str) -> list[str]:
+    exact, whole = by_program(own, level, "precision"), by_program(own, level, "recall")
+    return [program for program, value in whole.items() if min(value, exact.get(program, 0.0)) >= ENOUGH]

@@ -1,0 +1,204 @@
+"""Every finder on every program and seed, a file each, so that a run that was stopped goes on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from transformers import GPT2LMHeadModel
+
+from microtome.bench.circuits.finders import NEURONS, Claims, all_finders, finder
+from microtome.bench.circuits.scoring import EDGES, held_to, levels
+from microtome.circuit.patching.components import components_of
+from microtome.circuit.patching.patching import kept
+from microtome.core.artefact import RunCard, read_artefact, write_json
+from microtome.core.config import Config
+from microtome.core.errors import WrongUse
+from microtome.core.progress import working
+from microtome.data.task import Task
+from microtome.model.model import Model
+from microtome.model.opening import open
+from microtome.toy.compiled.compiling import Compiled, compiled
+from microtome.toy.compiled.placing import CompileConfig
+from microtome.toy.compiled.programs import PROGRAMS
+
+KIND, FORMAT = "circuit score", 1
+SLOW = ("acdc", "path")  # a pass an edge: no control is made for them
+
+
+@dataclass(frozen=True)
+class SuiteConfig(Config):
+    """How the suite runs.
+
+    Attributes:
+        programs: names in `PROGRAMS`; all where none is named.
+        seeds: how many; each draws the places of parts, their decoys and the task anew.
+        rows: of each task.
+        draws: shuffled scores a null.
+    """
+
+    programs: tuple[str, ...] = ()
+    seeds: int = 2
+    rows: int = 10
+    draws: int = 20
+
+    def __post_init__(self) -> None:
+        for name in self.programs:
+            PROGRAMS.get(name)
+        if min(self.seeds, self.rows, self.draws) < 1:
+            raise WrongUse(
+                "hold methods to compiled circuits",
+                found=f"{self.seeds} seeds, {self.rows} rows, {self.draws} draws", do="give one of each at least",
+            )  # fmt: skip
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The programs."""
+        return self.programs or tuple(entry.name for entry in PROGRAMS)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One finder on one network.
+
+    Attributes:
+        program, seed, finder: whose.
+        levels: by name of level: figures, those of nulls draw by draw, and counts.
+        control: by name of level, figures on a network of the same shape with random weights, held to this one's truth;
+            empty for methods that take a pass for each edge.
+        faithfulness: what the circuit of its largest edges keeps, as many as are true; None without edges.
+        seconds: that finding took.
+    """
+
+    program: str
+    seed: int
+    finder: str
+    levels: dict[str, Any]
+    control: dict[str, Any]
+    faithfulness: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All of a suite.
+
+    Attributes:
+        config: how it ran.
+        finders: those scored.
+        scores: every program, seed and finder.
+        card: how it was made.
+    """
+
+    config: SuiteConfig
+    finders: tuple[str, ...]
+    scores: tuple[Score, ...]
+    card: RunCard
+
+
+def score(out: str | Path, config: SuiteConfig | None = None, finders: Sequence[str] | None = None) -> Scores:
+    """Holds finders to compiled circuits, or takes from the folder what lies there already.
+
+    Args:
+        out: folder for the files.
+        config: see `SuiteConfig`.
+        finders: which; all of them by default.
+
+    Raises:
+        UnknownName: no program or finder is called so.
+        WrongUse: the folder cannot be written to.
+    """
+    config, names, folder = config or SuiteConfig(), tuple(finders or all_finders()), Path(out) / "scores"
+    for name in names:
+        finder(name)  # refuses before anything is run
+    scores: list[Score] = []
+    with working("compiled circuits", len(config.names) * config.seeds * len(names)) as step:
+        for program in config.names:
+            for seed in range(config.seeds):
+                for one in _of_network(folder, program, seed, config, names):
+                    step.say(f"{one.program}, seed {one.seed}: {one.finder}")
+                    scores.append(one)
+                    step()
+    return Scores(config, names, tuple(scores), RunCard("circuit suite", FORMAT, 0, config.to_dict()))
+
+
+def _of_network(
+    folder: Path, program: str, seed: int, config: SuiteConfig, names: tuple[str, ...]
+) -> Iterator[Score]:  # fmt: skip
+    bench: Bench | None = None
+    for name in names:
+        path = folder / program / f"{name.replace(' ', '-')}-{seed}.json"
+        card = RunCard(KIND, FORMAT, seed, {"rows": config.rows, "draws": config.draws, "finder": name}).to_dict()
+        if (found := _kept(path, card)) is None:
+            bench = bench or Bench.of_program(program, seed, config)
+            found = bench.scored(name)
+            write_json(path, {"card": card, **asdict(found)})
+        yield found
+
+
+def _kept(path: Path, card: dict[str, Any]) -> Score | None:
+    """What an earlier run left, where it was made by these settings."""
+    if not path.exists():
+        return None
+    found = read_artefact(path, kind=KIND, format=FORMAT, keys=Score.__dataclass_fields__)
+    same = found["card"]["config"] == card["config"] and found["card"]["seed"] == card["seed"]
+    return Score(**{name: found[name] for name in Score.__dataclass_fields__}) if same else None
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A compiled network with its task and its random twin.
+
+    Attributes:
+        program, seed, draws: of the suite.
+        of: the network and its truth.
+        model, twin: opened; the twin has the same shape and random weights.
+        task: rows of the program.
+    """
+
+    program: str
+    seed: int
+    draws: int
+    of: Compiled
+    model: Model
+    twin: Model
+    task: Task
+
+    @classmethod
+    def of_program(cls, program: str, seed: int, config: SuiteConfig) -> "Bench":
+        """Compiles it, and draws its task, by the seed."""
+        of = compiled(program, CompileConfig(seed=seed))
+        task = replace(of.pairs(config.rows, seed), name=program)
+        return cls(program, seed, config.draws, of, of.open(), _twin(of, seed), task)
+
+    def scored(self, name: str) -> Score:
+        """One finder, on the network and on its twin."""
+        start = perf_counter()
+        claims = finder(name)(self.model, self.task)
+        seconds = perf_counter() - start
+        own = self._levels(name, claims)
+        control = {} if name in SLOW else self._levels(name, finder(name)(self.twin, self.task))
+        wanted = own[EDGES]["true"] if EDGES in own else 0
+        return Score(
+            self.program, self.seed, name, own, {level: one["figures"] for level, one in control.items()},
+            self._faithfulness(claims, wanted) if wanted else None, seconds,
+        )  # fmt: skip
+
+    def _levels(self, name: str, claims: Claims) -> dict[str, Any]:
+        causal, structural = self.of.causal(self.task), self.of.truth.structural
+        every = levels(claims, structural, causal, components_of(self.model.anatomy), sees_queries=name != NEURONS)
+        return {level.name: held_to(level, claims.bound, self.draws, self.seed) for level in every}
+
+    def _faithfulness(self, claims: Claims, size: int) -> float:
+        largest = sorted(claims.edges, key=lambda edge: -abs(claims.edges[edge]))[:size]
+        return kept(self.model, self.task, largest).faithfulness
+
+
+def _twin(of: Compiled, seed: int) -> Model:
+    """The shape of a compiled network with the weights that GPT-2 begins training with."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = GPT2LMHeadModel(of.module.config).eval()
+    return open((module, of.tokenizer), certify=False)
