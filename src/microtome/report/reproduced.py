@@ -4,11 +4,13 @@ Each figure is written as soon as it is made, so that a run that was stopped goe
 """
 
 import base64
+import os
+import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from microtome.core.artefact import RunCard, read_artefact, writable, write_json, written_whole
@@ -18,7 +20,7 @@ from microtome.toy.reproduction import FIGURES, Figure, Row
 from microtome.view.drawing import DRAWINGS
 
 KIND, FORMAT, SEED = "figure", 1, 0
-DPI = 110
+DPI = 140
 PAGE = "index.html"
 HEAD = ("figure", "claim", "paper", "here", "agrees?")
 
@@ -34,6 +36,9 @@ class Made:
         seconds: that making it took.
         shrunk: what is smaller than by the full settings.
         card: how it was made.
+        work: seconds of processor time in that, which other work on the machine does not lengthen; 0 where an older
+            record does not say.
+        machine: on which.
     """
 
     name: str
@@ -43,6 +48,8 @@ class Made:
     seconds: float
     shrunk: str
     card: dict[str, Any]
+    work: float = 0.0
+    machine: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -101,15 +108,33 @@ def _kept(folder: Path, name: str, figure: Figure[Any], full: bool) -> Made | No
 
 
 def _made(folder: Path, name: str, figure: Figure[Any], full: bool) -> Made:
-    start = perf_counter()
+    start, busy = perf_counter(), process_time()
     found = figure.made(full=full)
-    seconds = perf_counter() - start
+    seconds, work = perf_counter() - start, process_time() - busy
     with written_whole(folder / f"{name}.png") as temporary:
         DRAWINGS.get(name)(found.data).savefig(temporary, dpi=DPI, format="png")
     card = RunCard(KIND, FORMAT, SEED, _settings(figure, full)).to_dict()
-    made = Made(name, figure.title, figure.source, found.rows, seconds, "" if full else figure.shrunk, card)
+    shrunk = "" if full else figure.shrunk
+    made = Made(name, figure.title, figure.source, found.rows, seconds, shrunk, card, work, machine())
     write_json(folder / f"{name}.json", made.to_dict())
     return made
+
+
+def machine() -> str:
+    """This one, and how many threads torch was given of it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    return f"{os.cpu_count()} cores ({platform.machine()}), torch on {threads} thread{'s' if threads > 1 else ''}"
+
+
+def took(made: Sequence[Made]) -> str:
+    """What all of them took, and where."""
+    told = f"All together took {sum(one.seconds for one in made):,.0f} s"
+    if all(one.work for one in made):
+        told += f", {sum(one.work for one in made):,.0f} s of it the processor's time"
+    machines = sorted({one.machine for one in made if one.machine})
+    return f"{told}, on {' and '.join(machines)}." if machines else f"{told}."
 
 
 def counted(made: Iterable[Made]) -> str:
@@ -126,7 +151,8 @@ def _cells(made: Iterable[Made]) -> Iterator[tuple[str, str, str, str, str]]:
 
 def _about(one: Made) -> str:
     shrunk = f" Smaller than with `--full`: {one.shrunk}." if one.shrunk else ""
-    return f"After {one.source}. Took {one.seconds:,.0f} s.{shrunk}"
+    work = f" ({one.work:,.0f} s of the processor's time)" if one.work else ""
+    return f"After {one.source}. Took {one.seconds:,.0f} s{work}.{shrunk}"
 
 
 def as_markdown(made: Sequence[Made]) -> str:
@@ -134,7 +160,7 @@ def as_markdown(made: Sequence[Made]) -> str:
     cells = [[cell.replace("|", "\\|") for cell in row] for row in _cells(made)]  # |x| would end a cell
     table = "\n".join(f"| {' | '.join(row)} |" for row in [HEAD, ("---",) * len(HEAD), *cells])
     parts = [f"## {one.title}\n\n![{one.title}]({one.name}.png)\n\n{_about(one)}\n" for one in made]
-    return f"# Toy models of superposition\n\n{counted(made)}.\n\n{table}\n\n" + "\n".join(parts)
+    return f"# Toy models of superposition\n\n{counted(made)}. {took(made)}\n\n{table}\n\n" + "\n".join(parts)
 
 
 def as_html(folder: Path, made: Sequence[Made]) -> str:
@@ -154,6 +180,6 @@ def as_html(folder: Path, made: Sequence[Made]) -> str:
         "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}"
         "table{border-collapse:collapse;font-size:.9rem}td,th{border-top:1px solid #ccc;padding:.3rem .6rem;"
         "text-align:left;vertical-align:top}img{max-width:100%}</style></head><body>"
-        f"<h1>Toy models of superposition</h1><p>{escape(counted(made))}.</p>"
+        f"<h1>Toy models of superposition</h1><p>{escape(counted(made))}. {escape(took(made))}</p>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{parts}</body></html>\n"
     )

@@ -51,7 +51,7 @@ def directions(axes: "Axes", weights: Float[Tensor, "n 2"], *, groups: int = 0, 
         axes.plot([0, x], [0, y], "-", color=colour, linewidth=1.5)
         axes.plot(x, y, "o", color=colour, markersize=5)
         if numbered and x * x + y * y > SHORT:
-            axes.annotate(str(i), (1.14 * x, 1.14 * y), ha="center", va="center", fontsize="small")
+            axes.annotate(str(i), (1.14 * x, 1.14 * y), ha="center", va="center")
     reach = max(1.3, 1.25 * float(weights.abs().max()))
     axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
     axes.axvline(0, color=GREY, linewidth=0.5, zorder=0)

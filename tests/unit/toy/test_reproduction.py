@@ -10,9 +10,12 @@ import microtome.view.toys
 from microtome.core.errors import UnknownName, WrongUse
 from microtome.core.registry import Registry
 from microtome.report import reproduced
-from microtome.toy.figures import absolute, phases, uniform
+from microtome.toy.figures import absolute, dynamics, linear, phases, polytopes, scarce, uniform
 from microtome.toy.reproduction import FIGURES, Row
 from microtome.toy.superposition.absolute import Absolutes
+from microtome.toy.superposition.analytic import polygon
+from microtome.toy.superposition.geometry import Shape, dimensionality, shapes
+from microtome.view import interference
 from microtome.view.drawing import DRAWINGS
 
 assert microtome.toy.figures
@@ -27,6 +30,7 @@ TINY = {
     "linear": {"features": 6, "hidden": 2, "probabilities": (1.0, 0.1), "copies": 2},
     "phases": {"side": 3, "copies": 2, "batch": 64},
     "scarce": {"features": 20, "points": (3, 5, 20, 50), "copies": 2},
+    "polytopes": {"copies": 2, "batch": 64},
     "sets": {"copies": 2},
     "uneven": {"ratios": 4, "copies": 2},
     "uniform": {"features": 12, "hidden": 3, "sparsities": 4, "batch": 64},
@@ -69,6 +73,61 @@ def test_chance_is_the_share_of_the_range_that_lies_near_a_fraction():
     assert uniform.covered(torch.tensor([0.5]), 0.0, 1.0) == pytest.approx(2 * uniform.NEAR, abs=1e-3)
 
 
+def path(*lines: list[float], kept: list[bool]) -> dynamics.Data:
+    """Features' dimensionalities while a model learned."""
+    each = torch.tensor(lines).T
+    steps = len(each)
+    return dynamics.Data(tuple(range(steps)), torch.linspace(2, 1, steps), each, torch.tensor(kept))
+
+
+def test_a_jump_is_told_from_steady_steps_whatever_the_jitter():
+    steady, late = torch.linspace(0, 0.5, 101).tolist(), [0.0] * 60 + [0.5] * 41
+    jitter = [0.01 * (i % 2) for i in range(101)]
+    assert "makes 10% of its way" in dynamics.jumps(path(steady, kept=[True])).here
+    assert not dynamics.jumps(path(steady, kept=[True])).agrees
+    shaken = [a + b for a, b in zip(late, jitter, strict=True)]
+    assert dynamics.jumps(path(shaken, jitter, kept=[True, False])).agrees
+    assert not dynamics.jumps(path(jitter, kept=[False])).agrees  # nothing is kept, so nothing jumped
+
+
+def test_features_end_at_their_levels():
+    assert dynamics.levels(path([0.1, 0.5], [0.1, 0.0], kept=[True, False])).agrees
+    assert not dynamics.levels(path([0.1, 0.4], [0.1, 0.0], kept=[True, False])).agrees
+
+
+def test_inputs_learned_by_heart_have_directions_of_their_own():
+    assert scarce.narrowest(polygon(5)) == pytest.approx(72, abs=0.01)
+    assert scarce.narrowest(torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]])) == pytest.approx(11.42, abs=0.01)
+
+
+def test_a_count_that_falls_is_held_against_what_came_before():
+    assert linear.falls([5, 6, 9]) == 0
+    assert linear.falls([5, 13, 12, 14, 11]) == 3
+
+
+def test_a_shape_is_one_part_with_even_dimensionalities():
+    five = polygon(5)
+    made = polytopes.Made("pentagon", 0.1, five, dimensionality(five[None])[0], True)
+    assert polytopes.row(made).agrees
+    assert "D from 0.400 to 0.400" in polytopes.row(made).here
+    assert not polytopes.row(replace(made, whole=False)).agrees
+    assert not polytopes.row(replace(made, dimensionality=made.dimensionality + 0.03)).agrees
+
+
+def test_parts_of_the_graph_lie_apart_and_in_their_colours():
+    pair, five = torch.tensor([[1.0], [-1.0]]), polygon(5)
+    weights = torch.block_diag(five, pair)
+    found = shapes(weights)
+    assert [one.name for one in found] == ["pentagon", "antipodal pair"]
+    assert len({interference.colour(one) for one in found}) == 2
+    assert interference.colour(Shape(tuple(range(9)), 4)) == interference.GREY
+    at = torch.tensor([interference.places(found)[i] for i in range(7)])
+    apart = torch.cdist(at, at).fill_diagonal_(9)
+    assert float(apart.min()) == pytest.approx(1.0, abs=1e-4)
+    assert float(torch.cdist(at[:5], at[5:]).min()) > 0.9
+    assert interference.places([]) == {}
+
+
 def test_units_shared_unevenly_are_counted():
     first = torch.tensor([[2.0, 1.0, 1.0], [0.5, 1.0, 0.0]])[None]  # n u
     second = torch.tensor([[0.5, 2.0], [1.0, 1.0], [1.0, 0.0]])[None]
@@ -100,6 +159,9 @@ def test_a_page_holds_pictures_and_claims_and_a_run_goes_on_where_it_stopped(tmp
     markdown = (tmp_path / "index.md").read_text(encoding="utf-8")
     assert "(introduction.png)" in markdown
     assert reproduced.counted([one]) in markdown
+    assert reproduced.took([one]) in markdown
+    assert one.work > 0
+    assert "torch on" in reproduced.took([one])
     first = (tmp_path / "introduction.png").stat().st_mtime_ns
     assert reproduced.reproduce(tmp_path) == [one]
     assert (tmp_path / "introduction.png").stat().st_mtime_ns == first

@@ -13,7 +13,8 @@ from microtome.toy.superposition.geometry import dimensionality
 from microtome.toy.superposition.learning import ToyConfig, learned
 
 FIRST = 8  # directions, of the longest, that a polygon of features would have at most
-EVEN = 0.02  # of 2/T: how near the dimensionality of each of T points is to it, in a regular polygon
+FEW = 5  # inputs at most, each of which has a direction of its own
+LEARNED = 1e-3  # of their squared length, 1: the loss up to which inputs are known by heart
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,23 @@ def unit(x: Float[Tensor, "i t n"]) -> Float[Tensor, "i t n"]:
 
 
 def rows(data: Data) -> tuple[Row, ...]:
-    """Points, then features, and the bump between."""
-    few = [i for i, count in enumerate(data.points) if count <= 5]
-    off = max(float((dimensionality(data.hidden[i][None]) - 2 / data.points[i]).abs().max()) for i in few)
+    """Points, then features, and the bump between.
+
+    That the polygon of the few is regular is no claim: any three directions at 90° or more lose nothing.
+    """
+    few = [i for i, count in enumerate(data.points) if count <= FEW]
+    gaps = [narrowest(data.hidden[i]) for i in few]
+    off = [float((dimensionality(data.hidden[i][None]) - 2 / data.points[i]).abs().max()) for i in few]
+    lost = max(data.training[i] for i in few)
+    own = all(gap > 0.5 * 360 / data.points[i] for gap, i in zip(gaps, few, strict=True))
     kept = [longest(one) for one in data.features]
     top = max(range(len(data.points)), key=lambda i: data.testing[i])
     return (
-        Row("inputs, where there are few", "become the corners of a regular polygon, and are learned by heart",
-            f"{' and '.join(str(data.points[i]) for i in few)} inputs: dimensionalities within {off:.3f} of 2/T, "
-            f"training loss at most {max(data.training[i] for i in few):.1e}", off < EVEN),
+        Row("inputs, where there are few", "become the corners of a polygon, and are learned by heart",
+            f"{listed([str(data.points[i]) for i in few])} inputs: neighbours at least "
+            f"{listed([f'{gap:.0f}°' for gap in gaps])} apart, dimensionalities within "
+            f"{listed([f'{one:.3f}' for one in off])} of 2/T, training loss at most {lost:.1e}",
+            own and lost < LEARNED),
         Row("features, where there are many inputs", "become the corners of a polygon; the others are left out",
             f"the {FIRST} longest have {kept[-1]:.0%} of ‖W‖² with {data.points[-1]:,} inputs, {kept[0]:.0%} with "
             f"{data.points[0]}", kept[-1] > 0.5 > kept[0]),
@@ -88,6 +97,17 @@ def rows(data: Data) -> tuple[Row, ...]:
             f"highest with {data.points[top]:,} inputs: {data.testing[top]:.3f}, against {data.testing[0]:.3f} with "
             f"{data.points[0]} and {data.testing[-1]:.3f} with {data.points[-1]:,}", 0 < top < len(data.points) - 1),
     )  # fmt: skip
+
+
+def listed(words: list[str]) -> str:
+    """One after another."""
+    return " and ".join(words)
+
+
+def narrowest(hidden: Float[Tensor, "t 2"]) -> float:
+    """The least angle between directions of neighbouring points, in degrees."""
+    angles = torch.rad2deg(torch.atan2(hidden[:, 1], hidden[:, 0])).sort().values
+    return float(torch.cat([angles.diff(), angles[:1] + 360 - angles[-1:]]).min())
 
 
 def longest(directions: Float[Tensor, "n 2"]) -> float:

@@ -1,4 +1,8 @@
-"""Features that come together, and features that never do: which directions they take beside one another."""
+"""Features that come together, and features that never do: which directions they take beside one another.
+
+The paper shows two anticorrelated pairs. Three are drawn here, and are no claim: in two dimensions the best that was
+found leaves one feature nearly out, or, where features are sparser still, is a hexagon with partners side by side.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -22,8 +26,8 @@ class Settings(Config):
     """Pairs of features in two dimensions, two pairs and three; and two sets of ten in ten dimensions."""
 
     probability: float = 0.1
-    steps: int = 4_000
-    copies: int = 24
+    steps: int = 2_000
+    copies: int = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +57,14 @@ def best(settings: Settings, kind: Together, n: int, m: int, size: int) -> Float
     of = features(n, settings.probability, copies=settings.copies)
     if kind != "independent":
         of = replace(of, together=kind, sets=size)
-    made = learned(of, ToyConfig(hidden=m, steps=settings.steps, lr=3e-3, decay="cosine")).toys
+    made = learned(of, ToyConfig(hidden=m, steps=settings.steps, lr=1e-2, decay="cosine")).toys
     return made.weights[best_of(made.expected_loss(of), settings.copies)[0]]
 
 
 def rows(data: Data) -> tuple[Row, ...]:
     """Cosines inside sets, and across them."""
     inside = {kind: cosines(one, 2)[0] for kind, one in data.two.items()}
-    crowded = {kind: [float(c.mean()) for c in cosines(one, 2)] for kind, one in data.three.items()}
+    crowded = [float(c.mean()) for c in cosines(data.three["correlated"], 2)]
     within, across = (float(c.abs().mean()) for c in cosines(data.groups, 10))
     told = {kind: " and ".join(f"{c:.2f}" for c in one.tolist()) for kind, one in inside.items()}
     return (
@@ -70,10 +74,7 @@ def rows(data: Data) -> tuple[Row, ...]:
             f"cosines inside the pairs {told['anticorrelated']}", bool((inside["anticorrelated"] < ANTIPODAL).all())),
         Row("three correlated pairs in two dimensions", "side by side: a positive product inside a pair, where there "
             "is no room to be orthogonal", "mean cosine {:.2f} inside pairs, {:.2f} across".format(
-                *crowded["correlated"]), crowded["correlated"][0] > max(0.0, crowded["correlated"][1])),
-        Row("three anticorrelated pairs in two dimensions", "antipodal inside a pair",
-            "mean cosine {:.2f} inside pairs, {:.2f} across".format(*crowded["anticorrelated"]),
-            crowded["anticorrelated"][0] < ANTIPODAL),
+                *crowded), crowded[0] > max(0.0, crowded[1])),
         Row("two sets of ten correlated features in ten dimensions", "local almost orthogonal bases",
             f"mean |cosine| {within:.3f} inside sets, {across:.3f} across", within < across / 2),
     )  # fmt: skip

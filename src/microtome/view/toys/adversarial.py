@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 @DRAWINGS.register("adversarial", summary="vulnerability to adversarial inputs and features per dimension, by sparsity")
 def adversarial(data: Data) -> "Figure":
     """Both by sparsity, each on an axis of its own."""
-    figure, ((left, right),) = canvas(1, 2, 4.2, 3.5)
+    figure, ((left, right),) = canvas(1, 2, 4.2, 3.6)
     inverse = (1 / data.probabilities).numpy()
     left.plot(inverse, data.vulnerability.numpy(), "o-", color=ORANGE)
-    left.set(ylabel="vulnerability, relative to dense features", ylim=(0, None))
+    left.set(ylabel="vulnerability (densest model: 1)", ylim=(0, None))
     right.plot(inverse, data.features_per_dimension.numpy(), "s-", color=BLUE)
-    right.set(ylabel="features per dimension, ‖W‖² / m", ylim=(0, None))
+    right.set(ylabel="features per dimension, ‖W‖²/m", ylim=(0, None))
     for axes in (left, right):
-        axes.set(xscale="log", xlabel="1 / (1 − S)")
+        axes.set(xscale="log", xlabel="1 / (1 − S), by sparsity S")
         plain(axes)
     return figure

@@ -21,17 +21,17 @@ COLOURS = ("white", BLUE, ORANGE)
 @DRAWINGS.register("phases", summary="phases by sparsity and importance, trained and by closed forms")
 def phases(data: Data) -> "Figure":
     """A row a diagram: ‖W‖² of the last feature, phases of trained models, phases of the closed forms."""
-    figure, rows = canvas(len(data.diagrams), 3, 3.5, 3.4)
+    figure, rows = canvas(len(data.diagrams), 3, 3.3, 3.3)
     for row, one in zip(rows, data.diagrams, strict=True):
         what = f"{one.n} features in {one.m}"
         image = row[0].pcolormesh(
             one.probabilities.numpy(), one.importances.numpy(), one.squared.numpy(), cmap=EVEN, vmin=0, vmax=1
         )
-        row[0].set_title(f"{what}: ‖W‖² of the last", fontsize="medium")
-        figure.colorbar(image, ax=row[0])
+        row[0].set_title(f"{what}: ‖W‖² of the last")
+        figure.colorbar(image, ax=row[0], label="‖W‖²")
         for axes, phase, title in ((row[1], one.trained, "trained"), (row[2], one.analytic, "closed forms")):
             _regions(axes, one, phase)
-            axes.set_title(f"{what}: {title}", fontsize="medium")
+            axes.set_title(f"{what}: {title}")
         for axes in row:
             axes.set(xscale="log", yscale="log", xlabel="probability 1 − S", ylabel="importance of the last")
             axes.invert_xaxis()
