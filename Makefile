@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 PEERS := saelens sparsify dictionary_learning circuit_tracer
+PATCHING_PEER := transformer_lens
 
 .PHONY: demo test test-peers peer-vectors lint gemma bench clean
 
@@ -20,9 +21,9 @@ test: lint
 	$(BIN)/microtome get smollm2
 	$(BIN)/pytest -m "not gemma and not peers" --numprocesses auto --dist loadfile
 
-# Other tools, as PyPI has them, and we make the same of the same dictionaries, whoever wrote them.
+# Other tools, as PyPI has them, and we make the same of the same dictionaries, whoever wrote them; and of a network.
 test-peers: $(VENV)/.installed-dev
-	$(MAKE) --jobs 2 $(PEERS:%=.peers/%/.installed)
+	$(MAKE) --jobs 2 $(PEERS:%=.peers/%/.installed) .peers/$(PATCHING_PEER)/.installed
 	$(BIN)/pytest -m peers tests/peers
 
 # What `make test` holds us to where no other tool is installed.
