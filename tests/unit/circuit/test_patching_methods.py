@@ -79,8 +79,8 @@ def test_eap_is_the_limit_of_patched_edges(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_edges_node_is_attribution_patching_where_no_norm_follows(family):
     model = tiny_model(family)
-    pairs = random_pairs(model)
-    by_edges, by_nodes = patch(model, pairs, "eap"), patch(model, pairs, "atp", kinds=NODES)
+    case, _ = case_of(model, random_pairs(model, n=2), "logit difference", 8)
+    by_edges, by_nodes = METHODS.get("eap")().score(case), METHODS.get("atp")(kinds=NODES).score(case)
     heads = [] if model.anatomy.family.attn_post_norm is None else [n for n in by_nodes.nodes if "head" in n]
     assert {name for name in by_nodes.nodes if abs(by_nodes.nodes[name] - by_edges.nodes[name]) > 1e-5} <= {*heads}
 
@@ -89,15 +89,17 @@ def test_an_edges_node_is_attribution_patching_where_no_norm_follows(family):
 def test_attribution_is_the_slope_of_activation_patching(family):
     model = tiny_model(family)
     (pair,) = random_pairs(model, n=1)
-    found = patch(model, [pair], "atp", kinds=ALL_KINDS).nodes
     case, _ = case_of(model, [pair], "logit difference", 8)
+    found = METHODS.get("atp")(kinds=ALL_KINDS).score(case).nodes
     (bench,) = case.benches()
-    for name, site, unit in (
+    places = (
         ("embed", "embed", None), ("mlp.1", "mlp.out.1", None), ("head.1.2", "attn.heads.1", 2),
         ("unit.0.7", "mlp.neurons.0", 7), ("head.2.3.q", "attn.q.2", 3), ("head.1.1.k", "attn.k.1", 1),
         ("head.0.0.v", "attn.v.0", 0),
-    ):  # fmt: skip
-        here, there = (model.run(list(ids), [site])[site] for ids in (pair.clean, pair.counterfactual))
+    )  # fmt: skip
+    runs = [model.run(list(ids), [site for _, site, _ in places]) for ids in (pair.clean, pair.counterfactual)]
+    for name, site, unit in places:
+        here, there = (run[site] for run in runs)
         index = {} if unit is None else {"units": unit}
         m = [
             float(case.measure(bench.rows, [edits.set(site, here + h * (there - here), may_be_empty=True, **index)]))
@@ -108,7 +110,7 @@ def test_attribution_is_the_slope_of_activation_patching(family):
 
 def linear_gpt2():
     """A GPT-2 without anything that bends: no norms, no activation, patterns that do not depend on the stream."""
-    model = tiny_model("gpt2", activation_function="linear", num_hidden_layers=2, n_inner=16)
+    model = tiny_model("gpt2", activation_function="linear", num_hidden_layers=2, num_attention_heads=2, n_inner=5)
     module = model.module
     for block in module.transformer.h:
         block.ln_1 = block.ln_2 = nn.Identity()
@@ -126,7 +128,7 @@ def tiny_like(model):
 
 def test_where_all_is_linear_all_methods_agree():
     model = linear_gpt2()
-    pairs = random_pairs(model, n=2)
+    pairs = random_pairs(model, n=2, length=4)
     exact, edges = patch(model, pairs, "activation", kinds=ALL_KINDS), patch(model, pairs, "path")
     assert max(map(abs, exact.nodes.values())) > 0.01
     assert max(map(abs, edges.edges.values())) > 0.01
@@ -142,12 +144,12 @@ def test_where_all_is_linear_all_methods_agree():
 @pytest.mark.parametrize("family", ["gpt2", "gemma2"])
 def test_integrated_gradients_are_complete(family):
     """Over the embedding they sum to M(clean) − M(counterfactual), the midpoint rule much sooner than the left."""
-    model = tiny_model(family)
-    pairs = random_pairs(model)
+    model = tiny_model(family, num_hidden_layers=2)
+    pairs = random_pairs(model, n=2)
 
     @cache
     def error(steps, rule):
-        found = patch(model, pairs, "eap-ig", steps=steps, rule=rule)
+        found = patch(model, pairs, "eap-ig", steps=steps, rule=rule, batch=64)
         return abs(found.nodes["embed"] - (found.clean - found.other))
 
     assert error(32, "midpoint") < 0.01
@@ -166,9 +168,9 @@ def test_the_left_rule_starts_at_the_counterfactual():
 
 
 def test_activation_patching_is_one_run_with_the_value_exchanged():
-    model = tiny_model("phi")
+    model = tiny_model("phi", num_hidden_layers=2)
     pairs = random_pairs(model)
-    found = patch(model, pairs, "activation", batch=4)
+    found = patch(model, pairs, "activation", batch=6)
     case, _ = case_of(model, pairs, "logit difference", 8)
     (bench,) = case.benches()
     there = model.run(bench.rows.other, ["attn.heads.1"])["attn.heads.1"]
@@ -180,8 +182,8 @@ def test_activation_patching_is_one_run_with_the_value_exchanged():
 
 @pytest.mark.parametrize("settings", [{}, {"order": "forward"}, {"ablation": "zero"}, {"absolute": True}], ids=str)
 def test_acdc_without_a_threshold_keeps_all_and_with_an_endless_one_nothing(settings):
-    model = tiny_model("gpt2", num_hidden_layers=2, num_attention_heads=2)
-    pairs = random_pairs(model, n=2)
+    model = tiny_model("gpt2", num_hidden_layers=2, num_attention_heads=1)
+    pairs = random_pairs(model, n=2, length=4)
     every = components_of(model.anatomy).edges
     nothing = patch(model, pairs, "acdc", metric="kl", tau=math.inf, **settings)
     assert nothing.kept == frozenset()
@@ -202,7 +204,7 @@ def test_acdc_keeps_what_its_costs_say():
 
 
 def test_scores_survive_their_file(tmp_path):
-    model = tiny_model("gpt2", num_hidden_layers=2)
+    model = tiny_model("gpt2", num_hidden_layers=1)
     found = patch(model, random_pairs(model), "acdc", tau=math.inf)
     back = Scores.load(found.save(tmp_path / "scores.json"))
     assert back.to_dict() == found.to_dict()
