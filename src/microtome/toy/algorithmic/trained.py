@@ -1,0 +1,131 @@
+"""What was trained: the network, which of its heads do it, and tasks that ask for it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from microtome.core.artefact import RunCard, write_json
+from microtome.core.errors import WrongUse
+from microtome.data.row import Row
+from microtome.data.task import Task
+from microtome.model.edits import Edit
+from microtome.model.model import Model
+from microtome.model.opening import open
+from microtome.toy.algorithmic.induction import InductionConfig, Rows, drawn, learn, network
+from microtome.toy.compiled.truth import Truth, Wiring
+from microtome.toy.compiled.vocabulary import BOS_WORD, tokenizer_of
+
+SHIPPED = Path(__file__).parent / "shipped" / "induction"
+TESTED, SEED = 200, 1_000_000
+"""Rows to test with, and their seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Trained induction heads; `open()` opens the network.
+
+    Attributes:
+        module: in float32.
+        tokenizer: of whole words, `w1`, `w2`, …; puts a BOS before every text.
+        config: how it was made.
+        truth: the heads and who reads whom, as they are once it has learned; tests hold what ships to what
+            happens when heads are removed. The other heads of layer 0 are in no list: they write what is not needed.
+    """
+
+    module: GPT2LMHeadModel
+    tokenizer: PreTrainedTokenizerFast
+    config: InductionConfig
+    truth: Truth
+
+    def open(self) -> Model:
+        """The network as a model, without a certificate."""
+        return open((self.module, self.tokenizer), certify=False)
+
+    def rows(self, n: int = TESTED, seed: int = SEED) -> Rows:
+        """Rows of the length that it was trained on, of a seed of their own."""
+        return drawn(n, self.config.half, self.config.words, torch.Generator().manual_seed(seed))
+
+    def pairs(self, n: int = 50, seed: int = 0) -> Task:
+        """Rows cut where a word follows, and the same with that word another in the first half.
+
+        Raises:
+            WrongUse: n is below 1.
+        """
+        if n < 1:
+            raise WrongUse("draw pairs for induction heads", found=f"n={n}", do="ask for one pair or more")
+        random, half = Random(seed), self.config.half
+        pairs: dict[Row, None] = {}
+        while len(pairs) < n:
+            words = random.sample([f"w{one}" for one in range(1, self.config.words + 1)], half + 1)
+            first, other = words[:half], words[half]
+            start, place = sorted(random.sample(range(half), 2))  # `place` follows, and was not said again before
+            clean, changed = [*first, *first[start:place]], [*first[:place], other, *first[place + 1 :]]
+            row = Row(" ".join(clean), " ".join([*changed, *clean[half:]]), f" {first[place]}", f" {other}")
+            pairs[row] = None
+        return Task("induction", tuple(pairs), source=__name__, seed=seed, version=1)
+
+    def save(self, folder: str | Path, command: str | None = None) -> Path:
+        """Writes weights, config and run card into a folder; `loaded` reads them."""
+        self.module.save_pretrained(folder)
+        card = RunCard("trained induction heads", 1, self.config.seed, self.config.to_dict())
+        said = card.to_dict() | ({} if command is None else {"command": command})
+        return write_json(Path(folder) / "card.json", {"card": said, "truth": dict(self.truth.roles)}).parent
+
+
+def trained(config: InductionConfig | None = None) -> Trained:
+    """Trains induction heads: a minute or two of one core."""
+    config = config or InductionConfig()
+    module = network(config)
+    learn(module, config)
+    return _known(module, config)
+
+
+def loaded(folder: str | Path = SHIPPED) -> Trained:
+    """What was saved there; without a folder, what ships with microtome."""
+    card = json.loads((Path(folder) / "card.json").read_text(encoding="utf-8"))["card"]
+    module = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+    return _known(module, InductionConfig.from_dict(card["config"]))
+
+
+def attention(model: Model, rows: Rows) -> dict[str, Float[Tensor, "l h"]]:
+    """Mean attention of each head: to the word before, and to what came after the same word.
+
+    The first, `previous`, is taken from the words of the first half, of which one is found again; the second,
+    `induction`, from where a word is asked for.
+    """
+    run = model.run(rows.ids.tolist(), ["attn.pattern.*"])
+    patterns = torch.stack([run[f"attn.pattern.{layer}"] for layer in range(model.n_layers)])  # [l, b, h, p, p]
+    row, at = rows.asked.nonzero(as_tuple=True)
+    return {
+        "previous": patterns.diagonal(-1, dim1=-2, dim2=-1)[..., : rows.ids.shape[1] // 2].mean((1, 3)),
+        "induction": patterns[:, row, :, at, rows.came[row, at] + 1].mean(0),
+    }
+
+
+def accuracy(model: Model, rows: Rows, *edits: Edit) -> float:
+    """Share of the words asked for that have the largest logit."""
+    best = model.run(rows.ids.tolist(), edits=list(edits))["logits"].argmax(-1)
+    return (best == rows.ids.roll(-1, 1))[rows.asked].float().mean().item()
+
+
+def _known(module: GPT2LMHeadModel, config: InductionConfig) -> Trained:
+    tokenizer = tokenizer_of((BOS_WORD, *(f"w{one}" for one in range(1, config.words + 1))))
+    return Trained(module, tokenizer, config, _truth("head.0.0", "head.1.0", config.heads))
+
+
+def _truth(previous: str, induction: str, heads: int) -> Truth:
+    edges = {("embed", f"{previous}.{port}") for port in "qkv"}
+    edges |= {("embed", f"{induction}.q"), ("embed", f"{induction}.v"), (previous, f"{induction}.k")}
+    roles = {
+        "embed": "words and positions", previous: "previous word", induction: "what came after the same word",
+        "logits": "the next word",
+    }  # fmt: skip
+    idle = frozenset({"mlp.0", "mlp.1", *(f"head.1.{head}" for head in range(1, heads))})
+    wiring = Wiring(frozenset(roles), frozenset({*edges, (induction, "logits")}))
+    return Truth(wiring, roles, frozenset(), idle)
