@@ -116,7 +116,8 @@ def _readings(model: Model, frozen: Frozen) -> list[Reading]:
     for i in chosen:
         layer = frozen.layers[i]
         for position in (frozen.n_positions // 2, frozen.n_positions - 1):
-            for unit in layer.neurons[position].abs().topk(UNITS_A_LAYER).indices.tolist():
+            few = min(UNITS_A_LAYER, layer.layer.n_units)
+            for unit in layer.neurons[position].abs().topk(few).indices.tolist():
                 found.append(_unit(layer, position, unit))
                 found.append(_read(layer, below[i, position], position, unit))
     return found

@@ -26,6 +26,7 @@ from microtome.bench.planted.ways import NULLS, Place
 from microtome.core.artefact import writable, write_json, written_whole
 from microtome.core.need import need
 from microtome.evidence.record import plain
+from microtome.report.markdown import table
 from microtome.view.planted_figure import planted_figure
 
 PAGE, RECORD = "index.md", "verdicts.json"
@@ -163,8 +164,3 @@ def _told(scores: Scores, kind: str, way: str, figure: str) -> str:
 
 def _with_families(scores: Scores) -> list[str]:
     return [kind for kind in scores.config.kinds if Place(kind, "", 0).planted.config.children]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])

@@ -17,7 +17,7 @@ from microtome.toy.planted.scoring import Recovery
 
 EASY = PlantedConfig(d=16, features=12, active=1.0, tail=0.0, spread=0.2)
 CONFIG = SuiteConfig(
-    kinds=("plain",), tokens=20_480, batch=256, lr=2e-2, seeds=3, scored_on=2048, fitted_on=2048, trials=3, close=1.5
+    kinds=("plain",), tokens=20_480, batch=512, lr=4e-2, seeds=3, scored_on=2048, fitted_on=2048, trials=3, close=1.5
 )
 
 
@@ -40,7 +40,7 @@ def scores(easy, folder):
 
 
 def test_an_easy_case_is_recovered_and_by_no_null(scores):
-    assert min(scores.of("plain", "topk", "recovered_fraction")) > 0.6
+    assert min(scores.of("plain", "topk", "recovered_fraction")) > 0.5
     for way in NULLS:
         assert len(scores.of("plain", way, "recovered_fraction")) == 3
         assert max(scores.of("plain", way, "recovered_fraction")) < 0.1

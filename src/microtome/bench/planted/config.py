@@ -53,7 +53,7 @@ class SuiteConfig(Config):
     tokens: int = 131_072
     batch: int = 512
     lr: float = 1e-2
-    seeds: int = 5
+    seeds: int = 4
     tuned_with: int = 1000
     trials: int = 8
     close: float = 1.1

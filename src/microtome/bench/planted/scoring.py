@@ -21,7 +21,7 @@ from microtome.bench.planted.ways import (
     tuned,
 )
 from microtome.core.artefact import RunCard, read_artefact, write_json
-from microtome.core.errors import FormatError, UnknownName
+from microtome.core.errors import FormatError, WrongUse
 from microtome.core.progress import working
 from microtome.toy.planted.scoring import Recovery, recovery
 
@@ -76,9 +76,7 @@ class Scores:
         return sum(one.seconds for one in self.scores)
 
 
-def score(
-    out: str | Path, config: SuiteConfig | None = None, architectures: Sequence[str] | None = None
-) -> Scores:  # fmt: skip
+def score(out: str | Path, config: SuiteConfig | None = None, architectures: Sequence[str] | None = None) -> Scores:
     """Scores architectures and nulls on planted activations, or takes from the folder what lies there already.
 
     Every kind, way and seed is a file of its own, written whole or not at all; one that was made with other settings is
@@ -137,7 +135,7 @@ def _tuning(folder: Path, kind: str, name: str, config: SuiteConfig) -> Tuned:
         return Tuned(found["setting"], found["penalty"], tuple((a, b) for a, b in found["trials"]))
     made = tuned(kind, name, config)
     if made is None:
-        raise UnknownName("architecture with a penalty", name, (), do="tune one that has no k")
+        raise WrongUse(f"tune {name!r}", found="an architecture that has a k", do="set its k")
     card = RunCard(TUNING, FORMAT, config.tuned_with, asked).to_dict()
     told = {"setting": made.setting, "penalty": made.penalty, "trials": [list(one) for one in made.trials]}
     write_json(path, {**told, "card": card})

@@ -12,6 +12,7 @@ layer 1 looks for, what is copied, and whether `head.0.0` goes on looking back, 
 
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -92,18 +93,19 @@ def drawn(n: int, half: int, words: int, random: torch.Generator) -> Rows:
 
 def network(config: InductionConfig) -> GPT2LMHeadModel:
     """A GPT-2 whose MLPs write nothing, drawn from the seed; positions begin as waves, as in the first transformer."""
-    torch.manual_seed(config.seed)
-    module = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=config.words + 1, n_positions=POSITIONS, n_embd=config.width, n_layer=2, n_head=config.heads,
-            n_inner=1, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
-            initializer_range=0.1, attn_implementation="eager",
-        )
+    shape = GPT2Config(
+        vocab_size=config.words + 1, n_positions=POSITIONS, n_embd=config.width, n_layer=2, n_head=config.heads,
+        n_inner=1, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
+        initializer_range=0.1,
     )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        module = GPT2LMHeadModel(shape)
+    module.set_attn_implementation("eager")  # the one that tells where heads look
     at = torch.arange(POSITIONS)[:, None] * torch.linspace(log(1.5), log(0.05), config.width // 2).exp()
     with torch.no_grad():
         module.transformer.wpe.weight.copy_(0.2 * torch.cat([at.sin(), at.cos()], 1))
-        for block in module.transformer.h:
+        for block in blocks(module):
             block.mlp.c_proj.weight.zero_()
             block.mlp.requires_grad_(False)
     return module
@@ -128,5 +130,10 @@ def learn(module: GPT2LMHeadModel, config: InductionConfig) -> list[float]:
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
     module.eval().requires_grad_(False)
-    module.transformer.h[1].attn.c_proj.weight[config.width // config.heads :] = 0.0
+    blocks(module)[1].attn.c_proj.weight[config.width // config.heads :] = 0.0
     return losses
+
+
+def blocks(module: GPT2LMHeadModel) -> Any:
+    """Its layers, whose parts transformers does not declare."""
+    return module.transformer.h
