@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 2.5, 2.9  # of a panel, in inches
 
 
 def planted_figure(scores: Scores, figures: Sequence[Figure], kinds: Sequence[str] | None = None) -> "Drawn":
-    """A row for each figure, a column for each kind; a line for each architecture, and under them for each null.
+    """A row for each figure, a column for each kind; in each a line an architecture, and under them a line a null.
 
     Args:
         scores: of the suite.
@@ -30,16 +30,19 @@ def planted_figure(scores: Scores, figures: Sequence[Figure], kinds: Sequence[st
         MissingPackage: matplotlib is not installed.
     """
     kinds = tuple(kinds or scores.config.kinds)
-    figure, rows = canvas(len(figures), len(kinds), WIDTH, HEIGHT)
-    for row, one in zip(rows, figures, strict=True):
-        for axes, kind in zip(row, kinds, strict=True):
+    rows = [[(one, kind) for kind in kinds] for one in figures]
+    if len(kinds) == 1:  # side by side
+        rows = [[cell for row in rows for cell in row]]
+    figure, grid = canvas(len(rows), len(rows[0]), WIDTH, HEIGHT)
+    labelled = {}
+    for row, cells in zip(grid, rows, strict=True):
+        for axes, (one, kind) in zip(row, cells, strict=True):
             _panel(axes, scores, kind, one)
             axes.set_title(kind, fontsize="medium")
-        for axes in row[1:]:
-            axes.tick_params(labelleft=False)
+            axes.tick_params(labelleft=len(kinds) == 1 or axes is row[0])
+            labelled |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     seeds, level = scores.config.seeds, scores.config.level
-    handles, labels = rows[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False,
+    figure.legend(labelled.values(), labelled, loc="outside lower center", ncols=len(labelled), frameon=False,
                   title=f"mean over {seeds} seeds, {100 * level:g}% intervals", fontsize="small",
                   title_fontsize="small")  # fmt: skip
     return figure
