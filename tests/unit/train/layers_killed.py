@@ -14,8 +14,8 @@ from microtome.train import transcoders
 
 # Three steps a helping of texts, a checkpoint every two steps: most kills come where neither has just begun.
 SETTINGS: dict[str, Any] = {
-    "units": 24, "k": 3, "aux_k": 8, "tokens": 1024, "batch": 64, "buffer_rows": 288, "checkpoint_every": "128 tokens",
-    "log_every": "128 tokens", "context": 24, "doctor": {"huge_tokens": "off"},
+    "units": 24, "k": 3, "aux_k": 8, "tokens": 1024, "batch": 64, "buffer_rows": 288, "lr": 5e-3,
+    "checkpoint_every": "128 tokens", "log_every": "128 tokens", "context": 24, "doctor": {"huge_tokens": "off"},
 }  # fmt: skip
 
 
