@@ -3,9 +3,10 @@
 import json
 import os
 import platform
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -38,12 +39,18 @@ class RunCard:
     config: dict[str, Any] = field(default_factory=dict)
     model: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
-    command: str = field(default_factory=lambda: " ".join(sys.argv))
+    command: str = field(default_factory=lambda: command_line(sys.argv))
     libraries: dict[str, str] = field(default_factory=lambda: library_versions())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Words of a command as they can be typed again, the program by its name alone; empty at a prompt of Python."""
+    program, *rest = arguments
+    return shlex.join([Path(program).name, *rest]) if program else ""
 
 
 def library_versions() -> dict[str, str]:

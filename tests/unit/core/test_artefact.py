@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from microtome.core.artefact import RunCard, read_json, writable, write_json, written_whole
+from microtome.core.artefact import RunCard, command_line, read_json, writable, write_json, written_whole
 from microtome.core.errors import FormatError, MissingFile, WrongUse
 
 WRITER = """
@@ -132,3 +132,8 @@ def test_a_run_card_says_how_it_was_made_and_survives_json():
     assert told["command"] == " ".join(sys.argv)
     assert {"python", "torch", "transformers"} <= set(told["libraries"])
     assert RunCard("graph", 1, config={"a": 1}).config is not RunCard("graph", 1).config
+
+
+def test_a_command_can_be_typed_again():
+    assert command_line(["/usr/bin/microtome", "bench", "neuron trace"]) == "microtome bench 'neuron trace'"
+    assert command_line([""]) == ""

@@ -41,13 +41,11 @@ class Claims:
         edges: by source and reader.
         bound: the size from which on a score counts as found; None for those that have no scale of their own and are
             given as many finds as there are true ones.
-        seconds: that it took.
     """
 
     nodes: Mapping[str, float]
     edges: Mapping[Edge, float] = field(default_factory=dict)
     bound: float | None = None
-    seconds: float = 0.0
 
 
 Finder = Callable[[Model, Task], Claims]

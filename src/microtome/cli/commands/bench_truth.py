@@ -15,7 +15,8 @@ EXAMPLE = "Example: microtome bench truth activation eap-ig acdc --out truth"
 @group.command(short_help="Hold circuit methods to compiled circuits.", epilog=EXAMPLE)
 def truth(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which: see `microtome list method`; all, and nulls, by default.")
+        list[str] | None,
+        typer.Argument(help="Of `microtome list method`, 'neuron trace' and 'weight magnitude'; all by default."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for scores, the page and its picture.")] = Path("truth"),
     program: Annotated[list[str] | None, typer.Option(help="See `microtome list program`; repeat.")] = None,
