@@ -48,9 +48,10 @@ class RunCard:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """Words of a command as they can be typed again, the program by its name alone; empty at a prompt of Python."""
+    """Words of a command as they can be typed again, an installed one by its name; empty at a prompt of Python."""
     program, *rest = arguments
-    return shlex.join([Path(program).name, *rest]) if program else ""
+    installed = Path(program).parent == Path(sys.executable).parent
+    return shlex.join([Path(program).name if installed else program, *rest]) if program else ""
 
 
 def library_versions() -> dict[str, str]:

@@ -129,11 +129,13 @@ def test_a_run_card_says_how_it_was_made_and_survives_json():
     told = json.loads(json.dumps(card.to_dict()))
     assert told["kind"] == "graph"
     assert told["config"] == {"max_nodes": 7}
-    assert told["command"] == " ".join(sys.argv)
+    assert told["command"] == command_line(sys.argv)
     assert {"python", "torch", "transformers"} <= set(told["libraries"])
     assert RunCard("graph", 1, config={"a": 1}).config is not RunCard("graph", 1).config
 
 
 def test_a_command_can_be_typed_again():
-    assert command_line(["/usr/bin/microtome", "bench", "neuron trace"]) == "microtome bench 'neuron trace'"
+    installed = str(Path(sys.executable).parent / "microtome")
+    assert command_line([installed, "bench", "neuron trace"]) == "microtome bench 'neuron trace'"
+    assert command_line(["recipes/make_tiny.py", "--quick"]) == "recipes/make_tiny.py --quick"
     assert command_line([""]) == ""
