@@ -175,6 +175,8 @@ class Counts:
 
 def false_proofs(asked: Sequence[Question], scorer: Scorer, size: int, trials: int, first_seed: int = 0) -> Counts:
     """How many circuits that are none `weigh` calls proven on the task, and how many on a single prompt."""
+    if len(asked) < PROMPTS:
+        raise SystemExit(f"{len(asked)} prompts are answered rightly: no task is proven on fewer than {PROMPTS}")
     plans = [Plan((size,), 20, 1000 * seed, ProofConfig()) for seed in range(first_seed, first_seed + trials)]
     rows = [kept_by(question, scorer, plans, place) for place, question in enumerate(asked)]
     rows = [row for row in rows if row[0].span >= plans[0].settings.floor]
@@ -206,7 +208,7 @@ def _cases(kinds: Sequence[str]) -> Iterator[tuple[str, Sequence[Question], Scor
         model = mt.open("tiny", certify=False)
         assert model.tokenizer is not None
         tokens = partial(model.tokenizer.encode, add_special_tokens=False)
-        asked = questions(model, mt.task("agreement", n=6 * PROMPTS, tokens=tokens))
+        asked = questions(model, mt.task("agreement", n=10 * PROMPTS, tokens=tokens))
         if "permuted" in kinds:
             yield "permuted scores, tiny on agreement", asked, permuted, 30
         if "target" in kinds:

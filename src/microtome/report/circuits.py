@@ -1,4 +1,4 @@
-"""Methods held to compiled circuits, on one page: a table with intervals, a picture, and who solves what."""
+"""Methods held to known circuits, on one page: a table with intervals, a picture, and who solves what."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from microtome.bench.circuits.finders import NEURONS, SHARE, WEIGHTS
-from microtome.bench.circuits.scoring import CELLS, COMPONENTS, EDGES, FIGURES, LEVELS, RANDOM, SEEN, UNITS
+from microtome.bench.circuits.scoring import CELLS, COMPONENTS, EDGES, FIGURES, LEVELS, RANDOM, SEEN, TRAINED, UNITS
 from microtome.bench.circuits.standings import ENOUGH, Standing, standings
 from microtome.bench.circuits.suite import Scores, SuiteConfig, score
 from microtome.core.artefact import writable, write_json, written_whole
@@ -16,10 +16,12 @@ from microtome.core.need import need
 from microtome.evidence.record import plain
 from microtome.report.markdown import table
 from microtome.toy.compiled.programs import PROGRAMS
+from microtome.toy.known import TRAINED as TRAINED_NETWORKS
 from microtome.view.circuits_figure import circuits_figure
 
 PAGE, RECORD, PICTURE = "index.md", "standings.json", "circuits.png"
 DPI = 110
+FINEST = (UNITS, EDGES, TRAINED)
 
 
 def circuits_report(
@@ -58,15 +60,15 @@ def as_record(scores: Scores, found: Sequence[Standing]) -> dict[str, object]:
 
 def astable(scores: Scores, found: Sequence[Standing]) -> str:
     """The page, by what was found alone."""
-    parts = ["# Compiled circuits", "\n".join(_how(scores)), f"![AUROC of every method by level]({PICTURE})"]
+    parts = ["# Known circuits", "\n".join(_how(scores)), f"![AUROC of every method by level]({PICTURE})"]
     for level in LEVELS:
         if own := [one for one in found if (level, "auroc") in one.figures]:
             parts += [
                 f"## {level[0].upper()}{level[1:]}",
                 _MEANING[level],
-                _table(level, own, len(scores.config.names)),
+                _table(level, own, sum((name in PROGRAMS) != (level == TRAINED) for name in scores.config.names)),
             ]
-    return "\n\n".join([*parts, "## Programs", _programs(scores, found)]) + "\n"
+    return "\n\n".join([*parts, "## Networks", _networks(scores, found)]) + "\n"
 
 
 _MEANING = {
@@ -74,6 +76,7 @@ _MEANING = {
     UNITS: "Each head, and each hidden unit of each MLP.",
     SEEN: "The same, where recall and AUROC ask only for nodes that reach the answer through values of heads and "
     "through MLPs: all that can be seen while attention is held where it is.",
+    TRAINED: "Each head, and each MLP as a whole, of networks that were trained: of these no more is known.",
     EDGES: "Each connection from the embedding, a head or an MLP to the queries, keys or values of a head, to an MLP "
     "or to the logits.",
 }
@@ -87,25 +90,28 @@ def _how(scores: Scores) -> Iterator[str]:
         f"{versions}."
     )
     yield ""
+    programs = [name for name in config.names if name in PROGRAMS]
+    trained = len(config.names) - len(programs)
     yield (
-        f"{len(config.names)} programs were compiled to GPT-2s whose circuit is known, {config.seeds} times each: the "
-        "seed draws where the parts stand among idle ones and decoys, and the task of "
-        f"{config.rows} pairs of inputs that differ in one word and in their answer."
+        f"{len(programs)} programs were compiled to GPT-2s whose circuit is known, {config.seeds} times each: the seed "
+        f"draws where the parts stand among idle ones and decoys. {trained} networks were trained: held to programs by "
+        "interchanges, and on words that come again. The seed also draws the task, "
+        f"{config.rows} pairs of inputs that differ in one word and in their answer; {config.seeds} a network."
     )
     yield (
-        "Precision holds finds against all of the program's circuit, recall and AUROC ask for what of it can change an "
-        f"answer of the task. A score counts as a find from {SHARE:.0%} of the metric's fall on. Figures are means "
-        "over programs, each meaned over seeds, with Student's t intervals over programs; programs where a figure is "
+        "Precision holds finds against all of the circuit, recall and AUROC ask for what of it can change an answer of "
+        f"the task. A score counts as a find from {SHARE:.0%} of the metric's fall on. Figures are means over "
+        "networks, each meaned over seeds, with Student's t intervals over networks; networks where a figure is "
         "undefined (the precision of no find) are left out of it."
     )
     yield (
         f"Nulls: *{RANDOM}*, the same scores dealt to any node; *{CELLS}*, dealt anew inside each layer and kind; "
         f"*{WEIGHTS}*, norms of weights with as many finds as there are true ones. *Random weights* is a control: the "
-        "method on a network of the same shape with random weights, held to the compiled one's circuit."
+        "method on a network of the same shape with random weights, held to the same circuit."
     )
 
 
-def _table(level: str, own: Sequence[Standing], programs: int) -> str:
+def _table(level: str, own: Sequence[Standing], networks: int) -> str:
     head = ["method", "precision", "recall", "AUROC", RANDOM, CELLS, "random weights", f"both ≥ {ENOUGH:g}", "seconds"]
     if level == EDGES:
         head.insert(-1, "faithfulness")
@@ -115,7 +121,7 @@ def _table(level: str, own: Sequence[Standing], programs: int) -> str:
         cells = [f"**{one.finder}**" if one.finder != WEIGHTS else f"null: {WEIGHTS}"]
         cells += [_told(one, level, figure) for figure in FIGURES]
         cells += [_number(nulls.get(RANDOM)), _number(nulls.get(CELLS)), _number(one.controls.get(level))]
-        cells += [f"{len(one.solved[level])} of {programs}"]
+        cells += [f"{len(one.solved[level])} of {networks}"]
         cells += [_number(one.faithfulness)] if level == EDGES else []
         rows.append([*cells, f"{one.seconds:.1f}"])
     return table(head, rows)
@@ -133,11 +139,13 @@ def _number(value: float | None) -> str:
     return "—" if value is None else f"{value:.2f}"
 
 
-def _programs(scores: Scores, found: Sequence[Standing]) -> str:
-    """Which methods solve each program at their finest level."""
-    says, rows = {entry.name: entry.summary for entry in PROGRAMS}, []
+def _networks(scores: Scores, found: Sequence[Standing]) -> str:
+    """Which methods solve each network at the finest level at which it is known."""
+    says, rows = {entry.name: entry.summary for entry in (*PROGRAMS, *TRAINED_NETWORKS)}, []
     for name in scores.config.names:
-        solving = [one.finder for one in found if any(name in one.solved.get(level, ()) for level in (UNITS, EDGES))]
+        solving = [
+            one.finder for one in found if any(name in one.solved.get(level, ()) for level in (UNITS, EDGES, TRAINED))
+        ]
         sight = [one.finder for one in found if one.finder == NEURONS and name in one.solved.get(SEEN, ())]
         rows.append([name, says[name], ", ".join(solving) or "—", ", ".join(sight) or "—"])
-    return table(["program", "says", "solved by, nodes with units or edges", "in sight, by"], rows)
+    return table(["network", "does", "solved by", "in sight, by"], rows)

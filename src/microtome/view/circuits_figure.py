@@ -1,4 +1,4 @@
-"""The figure of compiled circuits: how well every method ranks what is true, level by level, beside its nulls."""
+"""The figure of known circuits: how well every method ranks what is true, level by level, beside its nulls."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 3.2, 3.4  # of a panel, in inches
 
 
 def circuits_figure(found: Sequence[Standing]) -> "Figure":
-    """A panel for each level, a line for each method: its AUROC with an interval over programs, and its nulls'.
+    """A panel for each level, a line for each method: its AUROC with an interval over networks, and its nulls'.
 
     Raises:
         MissingPackage: matplotlib is not installed.
@@ -40,7 +40,7 @@ def circuits_figure(found: Sequence[Standing]) -> "Figure":
         plain(axes)
     for axes in rows[0][1:]:
         axes.tick_params(labelleft=False)
-    looks = {"method, 95% over programs": ("o", BLUE), **NULLS}
+    looks = {"method, 95% over networks": ("o", BLUE), **NULLS}
     handles = [rows[0][0].plot([], [], marker, color=colour, label=name)[0] for name, (marker, colour) in looks.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(looks), frameon=False, fontsize="small")
     return figure

@@ -7,15 +7,15 @@ import pytest
 
 from microtome.bench.circuits import suite
 from microtome.bench.circuits.finders import NEURONS, WEIGHTS, Claims, all_finders, finder
-from microtome.bench.circuits.scoring import CELLS, COMPONENTS, EDGES, RANDOM, SEEN, UNITS, in_sight, levels
+from microtome.bench.circuits.scoring import CELLS, COMPONENTS, EDGES, RANDOM, SEEN, TRAINED, UNITS, in_sight, levels
 from microtome.bench.circuits.standings import standings
 from microtome.bench.circuits.suite import SuiteConfig, score
 from microtome.circuit.patching.components import Components
 from microtome.core.errors import UnknownName, WrongUse
 from microtome.report.circuits import PAGE, PICTURE, RECORD, circuits_report
-from microtome.toy.compiled.truth import Wiring
+from microtome.toy.compiled.truth import Truth, Wiring
 
-CONFIG = SuiteConfig(programs=("xor", "induction"), seeds=1, rows=4, draws=20)
+CONFIG = SuiteConfig(networks=("xor", "induction", "held-induction"), seeds=1, rows=4, draws=20)
 FINDERS = ("activation", "eap", NEURONS, WEIGHTS)
 
 
@@ -42,6 +42,13 @@ def test_exact_patching_finds_what_was_compiled_and_no_null_does(found):
     assert abs(found["activation"].controls[UNITS] - 0.5) < 0.3
 
 
+def test_it_finds_what_a_trained_network_was_held_to(found):
+    assert found["activation"].solved[TRAINED] == ("held-induction",)
+    assert found["activation"].figures[TRAINED, "auroc"].n == 1
+    assert found[NEURONS].figures[TRAINED, "precision"].value == 1.0
+    assert found[WEIGHTS].solved[TRAINED] == ()
+
+
 def test_saturated_attention_hides_queries_and_keys_from_first_order_methods(found):
     assert found["eap"].figures[EDGES, "precision"].value == 1.0
     assert found["eap"].figures[EDGES, "recall"].value < 0.9
@@ -60,12 +67,19 @@ def test_what_was_scored_is_not_scored_again(folder, found, monkeypatch):
     monkeypatch.setattr(suite.Bench, "scored", lambda *_: pytest.fail("was there"))
     assert standings(score(folder, CONFIG, FINDERS)) == before == list(found.values())
     with pytest.raises(pytest.fail.Exception, match="was there"):
-        score(folder, SuiteConfig(programs=("xor",), seeds=1, rows=3, draws=20), ["activation"])
+        score(folder, SuiteConfig(networks=("xor",), seeds=1, rows=3, draws=20), ["activation"])
 
 
 def test_the_page_tells_every_level_and_program(folder, found):
     page = (folder / PAGE).read_text(encoding="utf-8")
-    for words in ("## Heads and MLPs", "## Heads and units in sight", "| xor |", "null: weight magnitude", PICTURE):
+    for words in (
+        "## Heads and MLPs",
+        "## Heads and units in sight",
+        "| xor |",
+        "| held-induction |",
+        "null: weight magnitude",
+        PICTURE,
+    ):
         assert words in page
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     assert [one["finder"] for one in record["standings"]] == list(FINDERS)
@@ -78,8 +92,9 @@ def test_levels_ask_for_the_causal_and_forgive_the_structural():
         frozenset({("embed", "head.0.0.k"), ("embed", "unit.0.1"), ("unit.0.1", "logits"), ("head.0.0", "logits")}),
     )
     causal = Wiring(structural.nodes - {"unit.0.2"}, structural.unit_edges)
+    truth = Truth(structural, {}, frozenset(), frozenset())
     claims = Claims({"head.0.0": -2.0, "head.0.1": 0.0, "unit.0.1": 1.0, "unit.0.2": 3.0, "unit.0.3": 0.1}, {}, 0.5)
-    (fine,) = levels(claims, structural, causal, Components(1, 2, 2, False), sees_queries=True)
+    (fine,) = levels(claims, truth, causal, Components(1, 2, 2, False), sees_queries=True)
     assert fine.figures(claims.bound) == {"precision": 1.0, "recall": 1.0, "auroc": 1.0}
     assert fine.found(None) == ["unit.0.2", "head.0.0"]
     assert in_sight(causal) == {"logits", "head.0.0", "unit.0.1", "embed"}
@@ -92,7 +107,7 @@ def test_wrong_names_and_numbers_are_refused(tmp_path):
     with pytest.raises(UnknownName, match="eap-ig"):
         finder("eap-gi")
     with pytest.raises(UnknownName, match="reverse"):
-        SuiteConfig(programs=("revers",))
+        SuiteConfig(networks=("revers",))
     with pytest.raises(WrongUse, match="0 seeds"):
         SuiteConfig(seeds=0)
     with pytest.raises(UnknownName):

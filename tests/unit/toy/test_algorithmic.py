@@ -91,10 +91,10 @@ def test_pairs_are_answered_and_patching_a_head_turns_the_answer(made, model):
 
 def test_the_recipe_makes_the_same_again_in_a_reduced_form(tmp_path):
     for folder in ("a", "b"):
-        command = [sys.executable, RECIPE, "--steps", "6", "--out", tmp_path / folder]
+        command = [sys.executable, RECIPE, "--only", "induction", "--steps", "6", "--out", tmp_path / folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    one, other = (loaded(tmp_path / folder) for folder in ("a", "b"))
+    one, other = (loaded(tmp_path / folder / "induction") for folder in ("a", "b"))
     assert one.config == InductionConfig(steps=6)
     assert all(torch.equal(x, y) for x, y in zip(one.module.parameters(), other.module.parameters(), strict=True))
 

@@ -1,8 +1,9 @@
 """Who looks for a circuit: scores of nodes and of edges of one network on one task, larger in size for the likelier."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit.attribution import DEFAULT_RULE, RULES, scored
+from microtome.circuit.basis import Basis
 from microtome.circuit.change import target_value
 from microtome.circuit.naming import NEURONS as NEURON_BASIS
 from microtome.circuit.naming import basis_of
@@ -24,8 +26,15 @@ from microtome.data.task import Task
 from microtome.model import edits
 from microtome.model.anatomy import matrix
 from microtome.model.model import Model
+from microtome.train.doctor.check import CHECKS
+from microtome.train.transcoders import train_transcoders
 
-NEURONS, WEIGHTS = "neuron trace", "weight magnitude"
+NEURONS, DICTIONARIES, WEIGHTS = "neuron trace", "dictionary trace", "weight magnitude"
+HOLDING = (NEURONS, DICTIONARIES)
+"""Those that hold attention where it is, and cannot see why a head looks where it looks."""
+TRANSCODERS: dict[str, Any] = {
+    "units": 128, "k": 16, "tokens": 150_000, "batch": 128, "context": 32, "buffer_rows": 1 << 13, "log_every": "25%",
+}  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
     "activation": {"kinds": ("head", "mlp", "unit")},
 }
@@ -48,12 +57,13 @@ class Claims:
     bound: float | None = None
 
 
-Finder = Callable[[Model, Task], Claims]
+Finder = Callable[[Model, Task, Sequence[str]], Claims]
+"""From a network, the task, and more inputs of its kind, for those that learn from them."""
 
 
 def all_finders() -> tuple[str, ...]:
-    """Their names: every method of patching, the trace, and what looks at weights alone."""
-    return (*(entry.name for entry in METHODS), NEURONS, WEIGHTS)
+    """Their names: every method of patching, the trace in two bases, and what looks at weights alone."""
+    return (*(entry.name for entry in METHODS), NEURONS, DICTIONARIES, WEIGHTS)
 
 
 def finder(name: str) -> Finder:
@@ -64,8 +74,12 @@ def finder(name: str) -> Finder:
     """
     if name not in all_finders():
         raise UnknownName("method", name, all_finders(), do="choose one of these")
-    own: dict[str, Finder] = {NEURONS: by_neurons, WEIGHTS: by_weights}
-    return own.get(name) or (lambda model, task: by_patching(model, task, name))
+    own: dict[str, Finder] = {
+        NEURONS: lambda model, task, _: by_neurons(model, task),
+        DICTIONARIES: by_dictionaries,
+        WEIGHTS: lambda model, task, _: by_weights(model),
+    }
+    return own.get(name) or (lambda model, task, _: by_patching(model, task, name))
 
 
 def by_patching(model: Model, task: Task, method: str) -> Claims:
@@ -76,19 +90,39 @@ def by_patching(model: Model, task: Task, method: str) -> Claims:
 
 
 def by_neurons(model: Model, task: Task) -> Claims:
+    """The trace of every row, in hidden units, and these summed to MLPs: see `_by_trace`."""
+    return _by_trace(model, task, basis_of(model, NEURON_BASIS), unit="unit")
+
+
+def by_dictionaries(model: Model, task: Task, inputs: Sequence[str]) -> Claims:
+    """The trace in transcoders of the network's MLPs, trained on these inputs; what they have no units for is left out.
+
+    Their units are no units of the network, so that MLPs as a whole are what it names.
+    """
+    known = {"doctor": dict.fromkeys((entry.name for entry in CHECKS), "off"), **TRANSCODERS}
+    with TemporaryDirectory() as folder:
+        made = train_transcoders(model, inputs, out=folder, **known)
+    return _by_trace(model, task, basis_of(model, made), unit=None)
+
+
+def _by_trace(model: Model, task: Task, basis: Basis, unit: str | None) -> Claims:
     """The trace of every row with its counterfactual: the size of what each node brings, and its mean over rows.
 
-    A unit has its attribution by the default rule, summed over positions. A head has what its output brings the target
-    with attention held at the clean prompt: its change times a gradient that passes through values and MLPs alone.
+    A unit has its attribution by the default rule, summed over positions, and an MLP the sum of its units. A head has
+    what its output brings the target with attention held at the clean prompt: its change times a gradient that passes
+    through values and MLPs alone.
     """
-    basis = basis_of(model, NEURON_BASIS)
     rows: list[dict[str, float]] = []
     falls: list[float] = []
     for row in task.rows:
         target = resolve(model, row.clean, members(row.target), members(row.against))
         question = ask(model, row.clean, row.counterfactual, target, basis)
         units = scored(question, RULES.get(DEFAULT_RULE)(question)).units.sum(1)
-        rows.append(_named("unit", units) | _named("head", _through_values(question)))
+        rows.append(
+            {f"mlp.{i}": one for i, one in enumerate(units.sum(1).tolist())}
+            | _named("head", _through_values(question))
+            | (_named(unit, units) if unit else {})
+        )
         falls.append(target_value(question.clean.frozen, target) - _other_value(question))
     nodes = {name: fmean(abs(one[name]) for one in rows) for name in rows[0]}
     return Claims(nodes, {}, SHARE * fmean(map(abs, falls)))
@@ -121,7 +155,7 @@ def _through_values(question: Question) -> Float[Tensor, "l h"]:
     return (change * gradient).sum((1, 3))
 
 
-def by_weights(model: Model, task: Task) -> Claims:
+def by_weights(model: Model) -> Claims:
     """How large weights are: of a node what it reads by times what it writes by, of an edge both its ends.
 
     A null that sees no input at all. Of a head's reads it looks at values alone.

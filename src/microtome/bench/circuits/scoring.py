@@ -9,12 +9,14 @@ import numpy as np
 from microtome.bench.circuits.finders import Claims
 from microtome.circuit.patching.components import Components, Edge
 from microtome.metrics.retrieval import auroc, precision, recall
-from microtome.toy.compiled.truth import Wiring
+from microtome.toy.compiled.truth import Truth, Wiring
 
 Name = TypeVar("Name", str, Edge)
 
 COMPONENTS, UNITS, SEEN, EDGES = "heads and MLPs", "heads and units", "heads and units in sight", "edges"
-LEVELS = (COMPONENTS, UNITS, SEEN, EDGES)
+TRAINED = "heads and MLPs, trained"
+"""Of networks that were trained, of which no more is known."""
+LEVELS = (COMPONENTS, UNITS, SEEN, EDGES, TRAINED)
 FIGURES = ("precision", "recall", "auroc")
 RANDOM, CELLS = "random circuit", "shuffled in each layer"
 """Scores dealt to any node, as many kept: a random circuit of equal size; and dealt anew inside each layer and kind."""
@@ -65,22 +67,25 @@ class Level(Generic[Name]):
 
 
 def levels(
-    claims: Claims, structural: Wiring, causal: Wiring, components: Components, *, sees_queries: bool
+    claims: Claims, truth: Truth, causal: Wiring, components: Components, *, sees_queries: bool
 ) -> Iterator[Level[Any]]:
     """Every way to look at what a finder has scored.
 
     Args:
         claims: of nodes and edges.
-        structural: all of the program's circuit: who is in it is no mistake.
-        causal: what of it can change an answer of the task: who is in it has to be found.
+        truth: of the network; who is in its circuit is no mistake.
+        causal: what of the circuit can change an answer of the task: who is in it has to be found.
         components: of the network.
         sees_queries: whether the finder can see why a head looks where it looks; where it holds attention still, what
             it could see is asked of it as well.
     """
-    sizes = {name: abs(score) for name, score in claims.nodes.items()}
+    structural, sizes = truth.structural, {name: abs(score) for name, score in claims.nodes.items()}
     coarse = {name: size for name, size in sizes.items() if name.startswith(("head", "mlp"))}
     if any(name.startswith("mlp") for name in coarse):
-        yield Level(COMPONENTS, coarse, structural.components, causal.components.intersection(coarse))
+        named = TRAINED if truth.nodes_only else COMPONENTS
+        yield Level(named, coarse, structural.components, causal.components.intersection(coarse))
+    if truth.nodes_only:
+        return
     fine = {name: size for name, size in sizes.items() if name.startswith(("head", "unit"))}
     if any(name.startswith("unit") for name in fine):
         yield Level(UNITS, fine, structural.nodes, causal.nodes.intersection(fine))

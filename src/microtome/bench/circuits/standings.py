@@ -1,4 +1,4 @@
-"""What the suite says of each finder: figures with intervals over programs, beside their nulls."""
+"""What the suite says of each finder: figures with intervals over networks, beside their nulls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Standing:
     Attributes:
         finder: its name.
         figures: by level and figure.
-        controls: by level, the AUROC on networks with random weights, held to the truth of the compiled ones.
-        solved: by level, programs on which both precision and recall reach 0.95 in the mean over seeds.
-        faithfulness: mean over programs of what its edges keep, as many as are true; None without edges.
+        controls: by level, the AUROC on networks with random weights, held to the truth of the others.
+        solved: by level, networks on which both precision and recall reach 0.95 in the mean over seeds.
+        faithfulness: mean over networks of what its edges keep, as many as are true; None without edges.
         seconds: a network, in the mean.
     """
 
@@ -63,8 +63,8 @@ def _standing(scores: Scores, finder: str) -> Standing:
 
 
 def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> Measurement | None:
-    """The mean over programs, each meaned over seeds; programs where it is undefined are left out, and not counted."""
-    values = by_program(own, level, figure)
+    """The mean over networks, each meaned over seeds; networks where it is undefined are left out, and not counted."""
+    values = by_network(own, level, figure)
     if not values:
         return None
     estimate = mean_interval(list(values.values()))
@@ -73,7 +73,7 @@ def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> 
         for name in (RANDOM, CELLS)
         if (draws := _draws(own, level, figure, name, scores.config.draws))
     ]
-    magnitude = by_program([one for one in scores.scores if one.finder == WEIGHTS], level, figure)
+    magnitude = by_network([one for one in scores.scores if one.finder == WEIGHTS], level, figure)
     if own[0].finder != WEIGHTS and magnitude:
         nulls.append(Null.against(WEIGHTS, estimate.value, [fmean(magnitude.values())]))
     return Measurement(
@@ -82,22 +82,22 @@ def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> 
     )  # fmt: skip
 
 
-def by_program(own: Sequence[Score], level: str, figure: str) -> dict[str, float]:
-    """A figure of each program where it is defined, in the mean over seeds."""
+def by_network(own: Sequence[Score], level: str, figure: str) -> dict[str, float]:
+    """A figure of each network where it is defined, in the mean over seeds."""
     found: dict[str, list[float]] = {}
     for one in own:
         if level in one.levels and (value := one.levels[level]["figures"][figure]) is not None:
-            found.setdefault(one.program, []).append(value)
-    return {program: fmean(values) for program, values in found.items()}
+            found.setdefault(one.network, []).append(value)
+    return {network: fmean(values) for network, values in found.items()}
 
 
 def _draws(own: Sequence[Score], level: str, figure: str, null: str, draws: int) -> list[float]:
-    """The same mean over networks, draw by draw."""
+    """The same mean over all of them, draw by draw."""
     told = [one.levels[level]["nulls"][null][figure] for one in own if level in one.levels]
     rows = [[row[i] for row in told if row[i] is not None] for i in range(draws)]
     return [fmean(row) for row in rows if row]
 
 
 def _solved(own: Sequence[Score], level: str) -> list[str]:
-    exact, whole = by_program(own, level, "precision"), by_program(own, level, "recall")
-    return [program for program, value in whole.items() if min(value, exact.get(program, 0.0)) >= ENOUGH]
+    exact, whole = by_network(own, level, "precision"), by_network(own, level, "recall")
+    return [network for network, value in whole.items() if min(value, exact.get(network, 0.0)) >= ENOUGH]

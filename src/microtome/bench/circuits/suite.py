@@ -1,7 +1,8 @@
-"""Every finder on every program and seed, a file each, so that a run that was stopped goes on."""
+"""Every finder on every network and seed, a file each, so that a run that was stopped goes on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,23 +10,23 @@ from typing import Any
 import torch
 from transformers import GPT2LMHeadModel
 
-from microtome.bench.circuits.finders import NEURONS, Claims, all_finders, finder
+from microtome.bench.circuits.finders import DICTIONARIES, HOLDING, Claims, all_finders, finder
 from microtome.bench.circuits.scoring import EDGES, held_to, levels
 from microtome.circuit.patching.components import components_of
 from microtome.circuit.patching.patching import kept
 from microtome.core.artefact import RunCard, read_artefact, write_json
 from microtome.core.config import Config
-from microtome.core.errors import WrongUse
+from microtome.core.errors import UnknownName, WrongUse
 from microtome.core.progress import working
 from microtome.data.task import Task
 from microtome.model.model import Model
 from microtome.model.opening import open
-from microtome.toy.compiled.compiling import Compiled, compiled
-from microtome.toy.compiled.placing import CompileConfig
-from microtome.toy.compiled.programs import PROGRAMS
+from microtome.toy.known import Known, known, known_names
 
-KIND, FORMAT = "circuit score", 1
-SLOW = ("acdc", "path")  # a pass an edge: no control is made for them
+KIND, FORMAT = "circuit score", 2
+SLOW = ("acdc", "path", DICTIONARIES)  # a pass an edge, or a training: no control is made for them
+SHOWN, APART = 200, 1_000_000
+"""Pairs of inputs for those that learn from them, and how far their seed is from the task's."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +34,30 @@ class SuiteConfig(Config):
     """How the suite runs.
 
     Attributes:
-        programs: names in `PROGRAMS`; all where none is named.
-        seeds: how many; each draws the places of parts, their decoys and the task anew.
+        networks: see `known_names`; all where none is named.
+        seeds: how many; each draws the task anew, and of compiled networks the places of parts and their decoys.
         rows: of each task.
         draws: shuffled scores a null.
     """
 
-    programs: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     seeds: int = 2
     rows: int = 10
     draws: int = 20
 
     def __post_init__(self) -> None:
-        for name in self.programs:
-            PROGRAMS.get(name)
+        if unknown := [name for name in self.networks if name not in known_names()]:
+            raise UnknownName("known network", unknown[0], known_names(), do="choose one of these")
         if min(self.seeds, self.rows, self.draws) < 1:
             raise WrongUse(
-                "hold methods to compiled circuits",
+                "hold methods to known circuits",
                 found=f"{self.seeds} seeds, {self.rows} rows, {self.draws} draws", do="give one of each at least",
             )  # fmt: skip
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The programs."""
-        return self.programs or tuple(entry.name for entry in PROGRAMS)
+        """The networks."""
+        return self.networks or known_names()
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ class Score:
     """One finder on one network.
 
     Attributes:
-        program, seed, finder: whose.
+        network, seed, finder: whose.
         levels: by name of level: figures, those of nulls draw by draw, and counts.
         control: by name of level, figures on a network of the same shape with random weights, held to this one's truth;
-            empty for methods that take a pass for each edge.
+            empty for methods that take long.
         faithfulness: what the circuit of its largest edges keeps, as many as are true; None without edges.
         seconds: that finding took.
     """
 
-    program: str
+    network: str
     seed: int
     finder: str
     levels: dict[str, Any]
@@ -88,7 +89,7 @@ class Scores:
     Attributes:
         config: how it ran.
         finders: those scored.
-        scores: every program, seed and finder.
+        scores: every network, seed and finder.
         card: how it was made.
     """
 
@@ -99,7 +100,7 @@ class Scores:
 
 
 def score(out: str | Path, config: SuiteConfig | None = None, finders: Sequence[str] | None = None) -> Scores:
-    """Holds finders to compiled circuits, or takes from the folder what lies there already.
+    """Holds finders to known circuits, or takes from the folder what lies there already.
 
     Args:
         out: folder for the files.
@@ -107,32 +108,32 @@ def score(out: str | Path, config: SuiteConfig | None = None, finders: Sequence[
         finders: which; all of them by default.
 
     Raises:
-        UnknownName: no program or finder is called so.
+        UnknownName: no network or finder is called so.
         WrongUse: the folder cannot be written to.
     """
     config, names, folder = config or SuiteConfig(), tuple(finders or all_finders()), Path(out) / "scores"
     for name in names:
         finder(name)  # refuses before anything is run
     scores: list[Score] = []
-    with working("compiled circuits", len(config.names) * config.seeds * len(names)) as step:
-        for program in config.names:
+    with working("known circuits", len(config.names) * config.seeds * len(names)) as step:
+        for network in config.names:
             for seed in range(config.seeds):
-                for one in _of_network(folder, program, seed, config, names):
-                    step.say(f"{one.program}, seed {one.seed}: {one.finder}")
+                for one in _of_network(folder, network, seed, config, names):
+                    step.say(f"{one.network}, seed {one.seed}: {one.finder}")
                     scores.append(one)
                     step()
     return Scores(config, names, tuple(scores), RunCard("circuit suite", FORMAT, 0, config.to_dict()))
 
 
 def _of_network(
-    folder: Path, program: str, seed: int, config: SuiteConfig, names: tuple[str, ...]
+    folder: Path, network: str, seed: int, config: SuiteConfig, names: tuple[str, ...]
 ) -> Iterator[Score]:  # fmt: skip
     bench: Bench | None = None
     for name in names:
-        path = folder / program / f"{name.replace(' ', '-')}-{seed}.json"
+        path = folder / network / f"{name.replace(' ', '-')}-{seed}.json"
         card = RunCard(KIND, FORMAT, seed, {"rows": config.rows, "draws": config.draws, "finder": name}).to_dict()
         if (found := _kept(path, card)) is None:
-            bench = bench or Bench.of_program(program, seed, config)
+            bench = bench or Bench.of_network(network, seed, config)
             found = bench.scored(name)
             write_json(path, {"card": card, **asdict(found)})
         yield found
@@ -149,46 +150,52 @@ def _kept(path: Path, card: dict[str, Any]) -> Score | None:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A compiled network with its task and its random twin.
+    """A network with its task and its random twin.
 
     Attributes:
-        program, seed, draws: of the suite.
+        network, seed, draws: of the suite.
         of: the network and its truth.
         model, twin: opened; the twin has the same shape and random weights.
-        task: rows of the program.
+        task: that its circuit answers.
     """
 
-    program: str
+    network: str
     seed: int
     draws: int
-    of: Compiled
+    of: Known
     model: Model
     twin: Model
     task: Task
 
     @classmethod
-    def of_program(cls, program: str, seed: int, config: SuiteConfig) -> "Bench":
-        """Compiles it, and draws its task, by the seed."""
-        of = compiled(program, CompileConfig(seed=seed))
-        task = replace(of.pairs(config.rows, seed), name=program)
-        return cls(program, seed, config.draws, of, of.open(), _twin(of, seed), task)
+    def of_network(cls, network: str, seed: int, config: SuiteConfig) -> "Bench":
+        """Compiles it where it is a program, and draws its task, by the seed."""
+        of = known(network, seed)
+        task = replace(of.pairs(config.rows, seed), name=network)
+        return cls(network, seed, config.draws, of, of.open(), _twin(of, seed), task)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """More inputs of the task's kind, for those that learn from them; of some programs there are few."""
+        pairs = self.of.pairs(SHOWN, self.seed + APART)
+        return tuple(dict.fromkeys(text for row in pairs.rows for text in (row.clean, row.counterfactual)))
 
     def scored(self, name: str) -> Score:
         """One finder, on the network and on its twin."""
         start = perf_counter()
-        claims = finder(name)(self.model, self.task)
+        claims = finder(name)(self.model, self.task, self.inputs)
         seconds = perf_counter() - start
         own = self._levels(name, claims)
-        control = {} if name in SLOW else self._levels(name, finder(name)(self.twin, self.task))
+        control = {} if name in SLOW else self._levels(name, finder(name)(self.twin, self.task, self.inputs))
         wanted = own[EDGES]["true"] if EDGES in own else 0
         return Score(
-            self.program, self.seed, name, own, {level: one["figures"] for level, one in control.items()},
+            self.network, self.seed, name, own, {level: one["figures"] for level, one in control.items()},
             self._faithfulness(claims, wanted) if wanted else None, seconds,
         )  # fmt: skip
 
     def _levels(self, name: str, claims: Claims) -> dict[str, Any]:
-        causal, structural = self.of.causal(self.task), self.of.truth.structural
-        every = levels(claims, structural, causal, components_of(self.model.anatomy), sees_queries=name != NEURONS)
+        causal, components = self.of.causal(self.task), components_of(self.model.anatomy)
+        every = levels(claims, self.of.truth, causal, components, sees_queries=name not in HOLDING)
         return {level.name: held_to(level, claims.bound, self.draws, self.seed) for level in every}
 
     def _faithfulness(self, claims: Claims, size: int) -> float:
@@ -196,8 +203,8 @@ class Bench:
         return kept(self.model, self.task, largest).faithfulness
 
 
-def _twin(of: Compiled, seed: int) -> Model:
-    """The shape of a compiled network with the weights that GPT-2 begins training with."""
+def _twin(of: Known, seed: int) -> Model:
+    """The shape of a network with the weights that GPT-2 begins training with."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = GPT2LMHeadModel(of.module.config).eval()

@@ -12,15 +12,17 @@ from microtome.cli.saying import give, say
 EXAMPLE = "Example: microtome bench truth activation eap-ig acdc --out truth"
 
 
-@group.command(short_help="Hold circuit methods to compiled circuits.", epilog=EXAMPLE)
+@group.command(short_help="Hold circuit methods to known circuits.", epilog=EXAMPLE)
 def truth(
     names: Annotated[
         list[str] | None,
         typer.Argument(help="Of `microtome list method`, 'neuron trace' and 'weight magnitude'; all by default."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for scores, the page and its picture.")] = Path("truth"),
-    program: Annotated[list[str] | None, typer.Option(help="See `microtome list program`; repeat.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Networks a program.")] = 2,
+    network: Annotated[
+        list[str] | None, typer.Option(help="A program or a trained network: see `microtome list`; repeat.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Tasks a network; compiled ones are laid out anew.")] = 2,
     rows: Annotated[int, typer.Option(min=1, help="Pairs of inputs a network.")] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -29,7 +31,7 @@ def truth(
     from microtome.bench.circuits.suite import SuiteConfig
     from microtome.report.circuits import PAGE, as_record, circuits_report
 
-    config = SuiteConfig(programs=tuple(program or ()), seeds=seeds, rows=rows)
+    config = SuiteConfig(networks=tuple(network or ()), seeds=seeds, rows=rows)
     scores, found = circuits_report(out, config, names)
     for level in LEVELS:
         for one in found:

@@ -30,12 +30,11 @@ HOMES = {
     "program": ("microtome.toy.compiled", "microtome.toy.compiled.programs", "PROGRAMS"),
     "rule": ("microtome.circuit", "microtome.circuit.attribution", "RULES"),
     "task": ("microtome.data.tasks", "microtome.data.generator", "TASKS"),
+    "trained-network": ("microtome.toy", "microtome.toy.known", "TRAINED"),
 }
 
 
-@main.command(
-    "list", short_help="Show what can be named: models, tasks, bases, …", epilog="Example: microtome list task"
-)
+@main.command("list", short_help="Show what can be named: models, tasks, …", epilog="Example: microtome list task")
 def list_(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(HOMES)}; all where none is given.")] = None,
     as_json: AsJson = False,

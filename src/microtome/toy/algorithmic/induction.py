@@ -12,7 +12,6 @@ layer 1 looks for, what is copied, and whether `head.0.0` goes on looking back, 
 
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -23,6 +22,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from microtome.core.config import Config
 from microtome.core.errors import WrongUse
+from microtome.toy.gpt2 import blocks
 
 NO_PLACE = -1
 POSITIONS = 64
@@ -132,8 +132,3 @@ def learn(module: GPT2LMHeadModel, config: InductionConfig) -> list[float]:
     module.eval().requires_grad_(False)
     blocks(module)[1].attn.c_proj.weight[config.width // config.heads :] = 0.0
     return losses
-
-
-def blocks(module: GPT2LMHeadModel) -> Any:
-    """Its layers, whose parts transformers does not declare."""
-    return module.transformer.h

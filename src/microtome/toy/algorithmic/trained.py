@@ -1,6 +1,5 @@
 """What was trained: the network, which of its heads do it, and tasks that ask for it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -10,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from microtome.core.artefact import RunCard, write_json
 from microtome.core.errors import WrongUse
 from microtome.data.row import Row
 from microtome.data.task import Task
@@ -20,8 +18,10 @@ from microtome.model.opening import open
 from microtome.toy.algorithmic.induction import InductionConfig, Rows, drawn, learn, network
 from microtome.toy.compiled.truth import Truth, Wiring
 from microtome.toy.compiled.vocabulary import BOS_WORD, tokenizer_of
+from microtome.toy.keeping import keep, kept
 
 SHIPPED = Path(__file__).parent / "shipped" / "induction"
+KIND = "trained induction heads"
 TESTED, SEED = 200, 1_000_000
 """Rows to test with, and their seed."""
 
@@ -70,12 +70,13 @@ class Trained:
             pairs[row] = None
         return Task("induction", tuple(pairs), source=__name__, seed=seed, version=1)
 
+    def causal(self, task: Task) -> Wiring:
+        """What can change an answer of `pairs`: all of the circuit."""
+        return self.truth.structural
+
     def save(self, folder: str | Path, command: str | None = None) -> Path:
         """Writes weights, config and run card into a folder; `loaded` reads them."""
-        self.module.save_pretrained(folder)
-        card = RunCard("trained induction heads", 1, self.config.seed, self.config.to_dict())
-        said = card.to_dict() | ({} if command is None else {"command": command})
-        return write_json(Path(folder) / "card.json", {"card": said, "truth": dict(self.truth.roles)}).parent
+        return keep(self.module, folder, KIND, self.config, roles=self.truth.roles, command=command)
 
 
 def trained(config: InductionConfig | None = None) -> Trained:
@@ -88,9 +89,8 @@ def trained(config: InductionConfig | None = None) -> Trained:
 
 def loaded(folder: str | Path = SHIPPED) -> Trained:
     """What was saved there; without a folder, what ships with microtome."""
-    card = json.loads((Path(folder) / "card.json").read_text(encoding="utf-8"))["card"]
-    module = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
-    return _known(module, InductionConfig.from_dict(card["config"]))
+    module, settings = kept(folder, KIND)
+    return _known(module, InductionConfig.from_dict(settings))
 
 
 def attention(model: Model, rows: Rows) -> dict[str, Float[Tensor, "l h"]]:
@@ -128,4 +128,4 @@ def _truth(previous: str, induction: str, heads: int) -> Truth:
     }  # fmt: skip
     idle = frozenset({"mlp.0", "mlp.1", *(f"head.1.{head}" for head in range(1, heads))})
     wiring = Wiring(frozenset(roles), frozenset({*edges, (induction, "logits")}))
-    return Truth(wiring, roles, frozenset(), idle)
+    return Truth(wiring, roles, frozenset(), idle, nodes_only=True)

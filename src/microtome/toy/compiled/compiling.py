@@ -11,11 +11,12 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 from microtome.data.task import Task
 from microtome.model.model import Model
 from microtome.model.opening import open
+from microtome.toy.compiled.answers import expected, said
 from microtome.toy.compiled.causal import causal_on
-from microtome.toy.compiled.interpreter import interpreted, traced
-from microtome.toy.compiled.language import Program, Share, Value
+from microtome.toy.compiled.interpreter import traced
+from microtome.toy.compiled.language import Program, Share
 from microtome.toy.compiled.pairs import pairs_of
-from microtome.toy.compiled.parts import parts_of, shown
+from microtome.toy.compiled.parts import parts_of
 from microtome.toy.compiled.placing import CompileConfig, Placed, placed
 from microtome.toy.compiled.programs import PROGRAMS
 from microtome.toy.compiled.truth import Truth, Wiring, truth_of
@@ -53,15 +54,11 @@ class Compiled:
         Raises:
             WrongUse: as for `interpreted`.
         """
-        return (self.words[0], *map(self._said, interpreted(self.program, words)))
+        return expected(self.program, self.words, words)
 
     def said(self, model: Model, inputs: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
         """The word that the network says at each token of each input, by its largest logit."""
-        logits = model.run([" ".join(words) for words in inputs])["logits"]
-        best = logits.argmax(-1).tolist()
-        return [
-            tuple(self.words[one] for one in row[: 1 + len(words)]) for row, words in zip(best, inputs, strict=True)
-        ]
+        return said(model, self.words, inputs)
 
     def stream(self, words: Iterable[str]) -> Float[Tensor, "p r"]:
         """What the rows of `placed.rows` hold at the end, at the BOS and at each word, in float64.
@@ -94,9 +91,6 @@ class Compiled:
             WrongUse: there are fewer than n.
         """
         return pairs_of(self.program, n, seed)
-
-    def _said(self, value: Value | None) -> str:
-        return self.words[0] if value is None else shown(value)
 
 
 def compiled(program: Program | str, config: CompileConfig | None = None) -> Compiled:

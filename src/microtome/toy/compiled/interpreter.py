@@ -1,6 +1,6 @@
 """What a program means: its values at every position, worked out on the words themselves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from microtome.core.errors import WrongUse
@@ -33,8 +33,14 @@ def interpreted(program: Program, words: Iterable[str]) -> Values:
     return traced(program, words)[program.output]
 
 
-def traced(program: Program, words: Iterable[str]) -> Trace:
+def traced(program: Program, words: Iterable[str], held: Mapping[Expression, Values] | None = None) -> Trace:
     """The value at each word of every expression, of tokens and of indices.
+
+    Args:
+        program: to run.
+        words: its input.
+        held: expressions whose values are not worked out but given, one a word: an interchange, where they were
+            worked out on another input.
 
     Raises:
         WrongUse: as for `interpreted`.
@@ -42,7 +48,8 @@ def traced(program: Program, words: Iterable[str]) -> Trace:
     given = program.checked(words)
     trace: Trace = {}
     for one in dict.fromkeys((Tokens(), Indices(), *ordered(program.output))):
-        trace[one] = tuple(_value(one, trace, given, place) for place in range(len(given)))
+        here = None if held is None else held.get(one)
+        trace[one] = here or tuple(_value(one, trace, given, place) for place in range(len(given)))
     return trace
 
 

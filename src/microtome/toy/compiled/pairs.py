@@ -17,9 +17,18 @@ def pairs_of(program: Program, n: int, seed: int) -> Task:
     Raises:
         WrongUse: n is below 1, or so many were not found.
     """
+    return gathered(_candidates(program, Random(seed)), n, seed)
+
+
+def gathered(candidates: Iterator[Row | None], n: int, seed: int) -> Task:
+    """A task of the first n different rows; None is a candidate that was none.
+
+    Raises:
+        WrongUse: n is below 1, or so many were not found.
+    """
     rows: dict[Row, None] = {}
     misses = 0
-    for row in _candidates(program, Random(seed)):
+    for row in candidates:
         misses = misses + 1 if row is None or row in rows else 0
         if row is not None:
             rows[row] = None

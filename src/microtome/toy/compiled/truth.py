@@ -37,20 +37,22 @@ class Wiring:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a compiled network.
+    """What is known of a network.
 
     Attributes:
         structural: every part that the program was compiled to, and every direction that one writes and another
-            reads, whether or not what is written ever differs. `Compiled.causal` has what can change an answer.
+            reads, whether or not what is written ever differs. `causal` of the network has what can change an answer.
         roles: of each node, in words.
-        decoys: parts that compute something which nobody reads.
+        decoys: parts that compute something which changes no answer.
         idle: parts that write nothing.
+        nodes_only: of a trained network, where heads and MLPs are known, and neither units nor edges.
     """
 
     structural: Wiring
     roles: Mapping[str, str]
     decoys: frozenset[str]
     idle: frozenset[str]
+    nodes_only: bool = False
 
 
 def component(name: str) -> str:

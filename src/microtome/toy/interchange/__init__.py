@@ -1,0 +1,1 @@
+"""Networks trained to compute a program at known places, by interchanging activations between inputs."""
