@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from microtome.circuit.attribution import RULES, half, integrated, mean, scored
+from microtome.circuit.attribution import RULES, half, integrated, integrated_by_layer, mean, scored
 from microtome.circuit.bases.neurons import NEURONS
 from microtome.circuit.basis import side_by_side
 from microtome.circuit.change import change
@@ -147,6 +147,20 @@ def test_scores_are_changes_times_the_gradients_of_the_rule(model, rule):
     assert scores.embed.shape == (len(CLEAN),)
     assert scores.embed.abs().max() > 0
     assert scores.errors == {}
+
+
+@pytest.mark.parametrize("model", sorted({*FAMILIES} - {"mixtral", "qwen3_moe"}), indirect=True)  # their experts jump
+def test_units_by_layers_sum_to_what_setting_the_whole_layer_brings(model):
+    """The completeness of integrated gradients, layer by layer, in the live network."""
+    question = question_of(model)
+    scores = scored(question, integrated_by_layer(question, steps=40)).units.sum((1, 2))
+    layers = range(len(scores))
+    where = torch.zeros((1 + len(layers), *question.clean.values.shape), dtype=torch.bool)
+    for layer in layers:
+        where[1 + layer, layer] = True
+    clean, *without = patched(question, where).tolist()
+    expected = [clean - value for value in without]
+    torch.testing.assert_close(scores, torch.tensor(expected, dtype=scores.dtype), rtol=1e-2, atol=1e-4)
 
 
 def test_wrong_questions_are_refused(tiny):

@@ -84,26 +84,51 @@ def integrated(question: Question, steps: int = 5) -> Gradients:
     Hanna et al. 2024 (arXiv 2403.17806), EAP-IG on inputs, with the midpoint rule, whose error is
     quadratic in the step. Without a counterfactual the path starts at the mean of the neutral prompts.
     """
-    model, clean, layers = question.model, question.clean.frozen, question.clean.layers
-    start = question.baseline.embed
-    at = (torch.arange(steps, device=clean.embed.device) + 0.5) / steps
-    path = start + at[:, None, None].to(clean.embed.dtype) * (clean.embed - start)
-    target, position = question.target, question.target.position
+    clean, layers = question.clean.frozen, question.clean.layers
+    path = between(question.baseline.embed, clean.embed, steps)
+    found = _live(question, ["embed", *(layer.writes for layer in layers)], "embed", path)
+    units = [layer.live_gradients(found[layer.writes]) for layer in layers]
+    errors = {i: found[layer.writes] for i, layer in enumerate(layers) if layer.error is not None}
+    return Gradients(units, found["embed"], errors)
+
+
+@RULES.register("ig-units", summary="integrated gradients over each layer's units in turn, midpoint rule, 5 steps")
+def integrated_by_layer(question: Question, steps: int = 5) -> Gradients:
+    """The live network's gradient, averaged over what each layer's MLP writes between the two prompts.
+
+    EAP-IG on activations, with the midpoint rule. On a way over the embeddings a network that switches, as compiled
+    ones do, switches between two steps, and no step sees it; here each layer goes all its way before those above it.
+    Takes a pass a layer, where `ig` takes one.
+    """
+    clean, layers = question.clean.frozen, question.clean.layers
+    sites = [layer.writes for layer in layers]
+    start, end = question.baseline.embed, clean.embed
+    ends = question.model.run([clean.ids] * 2, capture=sites, edits=[edits.set("embed", torch.stack([start, end]))])
+    ways = {site: between(ends[site][0], ends[site][1], steps) for site in sites}
+    found = {site: _live(question, [site], site, way)[site] for site, way in ways.items()}
+    embed = _live(question, ["embed"], "embed", between(start, end, steps))["embed"]
+    errors = {i: found[layer.writes] for i, layer in enumerate(layers) if layer.error is not None}
+    return Gradients([layer.live_gradients(found[layer.writes]) for layer in layers], embed, errors)
+
+
+def between(start: Float[Tensor, "p *e"], end: Float[Tensor, "p *e"], steps: int) -> Float[Tensor, "s p *e"]:
+    """Midpoints of so many equal steps from one tensor to another, stacked."""
+    at = (torch.arange(steps, device=end.device) + 0.5) / steps
+    return start + at.to(end.dtype).reshape(-1, *[1] * end.ndim) * (end - start)
+
+
+def _live(question: Question, sites: list[str], moved: str, path: Tensor) -> dict[str, Tensor]:
+    """The live network's gradients at sites, averaged over a path that one site takes; the rest follows."""
+    model, target, position = question.model, question.target, question.target.position
 
     def metric(logits: Float[Tensor, "b p v"]) -> Float[Tensor, ""]:
         return target.value(uncapped(logits[:, 0 if position == -1 else position], model.anatomy)).sum()
 
     run = model.run(
-        [clean.ids] * steps,
-        capture=["embed", *(layer.writes for layer in layers)],
-        backward=metric,
-        edits=[edits.set("embed", path)],
-        last_logits_only=position == -1,
-    )
-    found = [run.grad[layer.writes].mean(0) for layer in layers]
-    units = [layer.live_gradients(g) for layer, g in zip(layers, found, strict=True)]
-    errors = {i: found[i] for i, layer in enumerate(layers) if layer.error is not None}
-    return Gradients(units, run.grad["embed"].mean(0), errors)
+        [question.clean.frozen.ids] * len(path), capture=sites, backward=metric,
+        edits=[edits.set(moved, path, may_be_empty=moved != "embed")], last_logits_only=position == -1,
+    )  # fmt: skip
+    return {site: run.grad[site].mean(0) for site in sites}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from microtome.bench.circuits.finders import NEURONS, SHARE, WEIGHTS
+from microtome.bench.circuits.finders import SHARE, WEIGHTS
 from microtome.bench.circuits.scoring import CELLS, COMPONENTS, EDGES, FIGURES, LEVELS, RANDOM, SEEN, TRAINED, UNITS
 from microtome.bench.circuits.standings import ENOUGH, Standing, standings
 from microtome.bench.circuits.suite import Scores, SuiteConfig, score
@@ -146,6 +146,6 @@ def _networks(scores: Scores, found: Sequence[Standing]) -> str:
         solving = [
             one.finder for one in found if any(name in one.solved.get(level, ()) for level in (UNITS, EDGES, TRAINED))
         ]
-        sight = [one.finder for one in found if one.finder == NEURONS and name in one.solved.get(SEEN, ())]
+        sight = [one.finder for one in found if name in one.solved.get(SEEN, ())]
         rows.append([name, says[name], ", ".join(solving) or "—", ", ".join(sight) or "—"])
     return table(["network", "does", "solved by", "in sight, by"], rows)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from microtome.bench.circuits import suite
-from microtome.bench.circuits.finders import NEURONS, WEIGHTS, Claims, all_finders, finder
+from microtome.bench.circuits.finders import LAYERS, NEURONS, WEIGHTS, Claims, all_finders, finder
 from microtome.bench.circuits.scoring import CELLS, COMPONENTS, EDGES, RANDOM, SEEN, TRAINED, UNITS, in_sight, levels
 from microtome.bench.circuits.standings import standings
 from microtome.bench.circuits.suite import SuiteConfig, score
@@ -15,8 +15,8 @@ from microtome.core.errors import UnknownName, WrongUse
 from microtome.report.circuits import PAGE, PICTURE, RECORD, circuits_report
 from microtome.toy.compiled.truth import Truth, Wiring
 
-CONFIG = SuiteConfig(networks=("xor", "induction", "held-induction"), seeds=1, rows=4, draws=20)
-FINDERS = ("activation", "eap", NEURONS, WEIGHTS)
+CONFIG = SuiteConfig(networks=("xor", "induction", "held-two_back"), seeds=1, rows=4, draws=20)
+FINDERS = ("activation", "eap", NEURONS, LAYERS, WEIGHTS)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_exact_patching_finds_what_was_compiled_and_no_null_does(found):
 
 
 def test_it_finds_what_a_trained_network_was_held_to(found):
-    assert found["activation"].solved[TRAINED] == ("held-induction",)
+    assert found["activation"].solved[TRAINED] == ("held-two_back",)
     assert found["activation"].figures[TRAINED, "auroc"].n == 1
     assert found[NEURONS].figures[TRAINED, "precision"].value == 1.0
     assert found[WEIGHTS].solved[TRAINED] == ()
@@ -76,7 +76,7 @@ def test_the_page_tells_every_level_and_program(folder, found):
         "## Heads and MLPs",
         "## Heads and units in sight",
         "| xor |",
-        "| held-induction |",
+        "| held-two_back |",
         "null: weight magnitude",
         PICTURE,
     ):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.circuit.attribution import DEFAULT_RULE, RULES, scored
+from microtome.circuit.attribution import DEFAULT_RULE, RULES, between, scored
 from microtome.circuit.basis import Basis
 from microtome.circuit.change import target_value
 from microtome.circuit.naming import NEURONS as NEURON_BASIS
@@ -29,8 +29,9 @@ from microtome.model.model import Model
 from microtome.train.doctor.check import CHECKS
 from microtome.train.transcoders import train_transcoders
 
-NEURONS, DICTIONARIES, WEIGHTS = "neuron trace", "dictionary trace", "weight magnitude"
-HOLDING = (NEURONS, DICTIONARIES)
+NEURONS, LAYERS, DICTIONARIES = "neuron trace", "neuron trace, ig-units", "dictionary trace"
+WEIGHTS = "weight magnitude"
+HOLDING = (NEURONS, LAYERS, DICTIONARIES)
 """Those that hold attention where it is, and cannot see why a head looks where it looks."""
 TRANSCODERS: dict[str, Any] = {
     "units": 128, "k": 16, "tokens": 150_000, "batch": 128, "context": 32, "buffer_rows": 1 << 13, "log_every": "25%",
@@ -38,6 +39,7 @@ TRANSCODERS: dict[str, Any] = {
 SETTINGS: dict[str, dict[str, Any]] = {
     "activation": {"kinds": ("head", "mlp", "unit")},
 }
+STEPS = 5  # on the way of a head's output
 SHARE = 0.01  # of the metric's fall: what a score has to reach for its node or edge to count as found
 
 
@@ -62,8 +64,8 @@ Finder = Callable[[Model, Task, Sequence[str]], Claims]
 
 
 def all_finders() -> tuple[str, ...]:
-    """Their names: every method of patching, the trace in two bases, and what looks at weights alone."""
-    return (*(entry.name for entry in METHODS), NEURONS, DICTIONARIES, WEIGHTS)
+    """Their names: every method of patching, the trace in three ways, and what looks at weights alone."""
+    return (*(entry.name for entry in METHODS), *HOLDING, WEIGHTS)
 
 
 def finder(name: str) -> Finder:
@@ -76,6 +78,7 @@ def finder(name: str) -> Finder:
         raise UnknownName("method", name, all_finders(), do="choose one of these")
     own: dict[str, Finder] = {
         NEURONS: lambda model, task, _: by_neurons(model, task),
+        LAYERS: lambda model, task, _: by_neurons(model, task, "ig-units"),
         DICTIONARIES: by_dictionaries,
         WEIGHTS: lambda model, task, _: by_weights(model),
     }
@@ -89,9 +92,9 @@ def by_patching(model: Model, task: Task, method: str) -> Claims:
     return Claims(nodes, found.edges, SHARE * abs(found.clean - found.other))
 
 
-def by_neurons(model: Model, task: Task) -> Claims:
+def by_neurons(model: Model, task: Task, rule: str = DEFAULT_RULE) -> Claims:
     """The trace of every row, in hidden units, and these summed to MLPs: see `_by_trace`."""
-    return _by_trace(model, task, basis_of(model, NEURON_BASIS), unit="unit")
+    return _by_trace(model, task, basis_of(model, NEURON_BASIS), rule, unit="unit")
 
 
 def by_dictionaries(model: Model, task: Task, inputs: Sequence[str]) -> Claims:
@@ -102,22 +105,22 @@ def by_dictionaries(model: Model, task: Task, inputs: Sequence[str]) -> Claims:
     known = {"doctor": dict.fromkeys((entry.name for entry in CHECKS), "off"), **TRANSCODERS}
     with TemporaryDirectory() as folder:
         made = train_transcoders(model, inputs, out=folder, **known)
-    return _by_trace(model, task, basis_of(model, made), unit=None)
+    return _by_trace(model, task, basis_of(model, made), DEFAULT_RULE, unit=None)
 
 
-def _by_trace(model: Model, task: Task, basis: Basis, unit: str | None) -> Claims:
+def _by_trace(model: Model, task: Task, basis: Basis, rule: str, unit: str | None) -> Claims:
     """The trace of every row with its counterfactual: the size of what each node brings, and its mean over rows.
 
-    A unit has its attribution by the default rule, summed over positions, and an MLP the sum of its units. A head has
+    A unit has its attribution by the rule, summed over positions, and an MLP the sum of its units. A head has
     what its output brings the target with attention held at the clean prompt: its change times a gradient that passes
-    through values and MLPs alone.
+    through values and MLPs alone, averaged on the way from the one output to the other.
     """
     rows: list[dict[str, float]] = []
     falls: list[float] = []
     for row in task.rows:
         target = resolve(model, row.clean, members(row.target), members(row.against))
         question = ask(model, row.clean, row.counterfactual, target, basis)
-        units = scored(question, RULES.get(DEFAULT_RULE)(question)).units.sum(1)
+        units = scored(question, RULES.get(rule)(question)).units.sum(1)
         rows.append(
             {f"mlp.{i}": one for i, one in enumerate(units.sum(1).tolist())}
             | _named("head", _through_values(question))
@@ -138,21 +141,25 @@ def _named(kind: str, scores: Float[Tensor, "l n"]) -> dict[str, float]:
 
 
 def _through_values(question: Question) -> Float[Tensor, "l h"]:
-    """What each head's output brings, summed over positions, where all look where they looked."""
+    """What each head's output brings, summed over positions, where all above it look where they looked."""
     model, target = question.model, question.target
     assert question.other is not None
-    both = model.run([question.clean.frozen.ids, question.other.frozen.ids], ["attn.heads.*", "attn.pattern.*"])
+    sites = [f"attn.heads.{i}" for i in range(model.n_layers)]
+    both = model.run([question.other.frozen.ids, question.clean.frozen.ids], ["attn.heads.*", "attn.pattern.*"])
     held = [
-        edits.set(f"attn.pattern.{i}", both[f"attn.pattern.{i}"][:1], may_be_empty=True) for i in range(model.n_layers)
+        edits.set(f"attn.pattern.{i}", both[f"attn.pattern.{i}"][1:], may_be_empty=True) for i in range(model.n_layers)
     ]
 
     def metric(logits: Float[Tensor, "b p v"]) -> Float[Tensor, ""]:
-        return target.value(uncapped(logits[0, target.position], model.anatomy))
+        return target.value(uncapped(logits[:, target.position], model.anatomy)).sum()
 
-    run = model.run([question.clean.frozen.ids], ["attn.heads.*"], backward=metric, edits=held)
-    change = both.stack("attn.heads.*")[:, 0] - both.stack("attn.heads.*")[:, 1]
-    gradient = torch.stack([run.grad[f"attn.heads.{i}"][0] for i in range(model.n_layers)])
-    return (change * gradient).sum((1, 3))
+    found = []
+    for site in sites:
+        start, end = both[site]
+        way = [edits.set(site, between(start, end, STEPS), may_be_empty=True)]
+        run = model.run([question.clean.frozen.ids] * STEPS, [site], backward=metric, edits=[*held, *way])
+        found.append(((end - start) * run.grad[site].mean(0)).sum((0, 2)))
+    return torch.stack(found)
 
 
 def by_weights(model: Model) -> Claims:

@@ -16,7 +16,7 @@ EXAMPLE = "Example: microtome bench truth activation eap-ig acdc --out truth"
 def truth(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Of `microtome list method`, 'neuron trace' and 'weight magnitude'; all by default."),
+        typer.Argument(help="Of `microtome list method`, 'neuron trace', 'dictionary trace', …; all by default."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for scores, the page and its picture.")] = Path("truth"),
     network: Annotated[
