@@ -6,16 +6,19 @@ Each figure is written as soon as it is made, so that a run that was stopped goe
 import base64
 import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 from microtome.core.artefact import RunCard, read_artefact, writable, write_json, written_whole
 from microtome.core.need import need
-from microtome.core.progress import track
+from microtome.core.progress import working
 from microtome.toy.reproduction import FIGURES, Figure, Row
 from microtome.view.drawing import DRAWINGS
 
@@ -56,7 +59,9 @@ class Made:
         return {**vars(self), "rows": [row.to_dict() for row in self.rows]}
 
 
-def reproduce(folder: str | Path, names: Sequence[str] | None = None, *, full: bool = False) -> list[Made]:
+def reproduce(
+    folder: str | Path, names: Sequence[str] | None = None, *, full: bool = False, processes: int = 1
+) -> list[Made]:
     """Makes figures of toy models, or takes those that lie in the folder with the same settings.
 
     Writes `NAME.png` and `NAME.json` of each, then `index.html`, one page that needs nothing beside it, and `index.md`.
@@ -65,6 +70,7 @@ def reproduce(folder: str | Path, names: Sequence[str] | None = None, *, full: b
         folder: where they go.
         names: which, in the registry's names; all by default.
         full: by the full settings, which take hours, and not by the quick ones.
+        processes: that make figures beside one another, each on a core of its own; 1 makes them in this one.
 
     Raises:
         UnknownName: no figure has that name.
@@ -75,14 +81,35 @@ def reproduce(folder: str | Path, names: Sequence[str] | None = None, *, full: b
     _register()
     need("matplotlib.figure", extra="figures")
     asked = [(name, FIGURES.get(name)) for name in names or [entry.name for entry in FIGURES]]
-    made = [
-        _kept(folder, name, figure, full) or _made(folder, name, figure, full)
-        for name, figure in track(asked, "figures")
-    ]
+    found = {name: kept for name, figure in asked if (kept := _kept(folder, name, figure, full))}
+    missing = [name for name, _ in asked if name not in found]
+    with working("figures", len(asked)) as step:
+        step(len(found))
+        for one in _each(missing, partial(_made, folder, full), min(processes, len(missing))):
+            found[one.name] = one
+            step()
+    made = [found[name] for name, _ in asked]
     for name, text in ((PAGE, as_html(folder, made)), ("index.md", as_markdown(made))):
         with written_whole(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return made
+
+
+def _each(names: Sequence[str], make: Callable[[str], Made], processes: int) -> Iterator[Made]:
+    """Each as it is made; where they are made in processes of their own, these end with this one."""
+    if processes < 2:
+        yield from map(make, names)
+        return
+    with get_context("spawn").Pool(processes, _alone) as pool:
+        yield from pool.imap_unordered(make, names)
+
+
+def _alone() -> None:
+    """What a process of its own begins with: one thread, and Ctrl-C ends it without a word."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    torch.set_num_threads(1)
 
 
 def _register() -> None:
@@ -107,7 +134,9 @@ def _kept(folder: Path, name: str, figure: Figure[Any], full: bool) -> Made | No
     return Made(**{**found, "rows": tuple(Row(**row) for row in found["rows"])})
 
 
-def _made(folder: Path, name: str, figure: Figure[Any], full: bool) -> Made:
+def _made(folder: Path, full: bool, name: str) -> Made:
+    _register()
+    figure = FIGURES.get(name)
     start, busy = perf_counter(), process_time()
     found = figure.made(full=full)
     seconds, work = perf_counter() - start, process_time() - busy

@@ -170,6 +170,11 @@ def test_a_page_holds_pictures_and_claims_and_a_run_goes_on_where_it_stopped(tmp
     assert (tmp_path / "introduction.png").stat().st_mtime_ns > first
 
 
+def test_figures_are_made_beside_one_another():
+    assert set(reproduced._each(["a", "b", "c"], str.upper, 2)) == {"A", "B", "C"}
+    assert list(reproduced._each(["a", "b"], str.upper, 1)) == ["A", "B"]
+
+
 def test_what_cannot_be_made_is_refused_before_any_work(tmp_path):
     with pytest.raises(UnknownName, match="no figure is called 'phase'"):
         reproduced.reproduce(tmp_path, ["phase"])

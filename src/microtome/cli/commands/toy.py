@@ -1,5 +1,6 @@
 """`microtome toy`: toy models of superposition; `figures` makes the papers' figures again."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,13 @@ def figures(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures, records and the page.")] = Path("toy"),
     full: Annotated[bool, typer.Option("--full", help="Full sizes: hours, not minutes.")] = False,
+    processes: Annotated[int | None, typer.Option(min=1, help="Figures made at once; one a core by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Makes the figures and says of each claim what the paper found and what this run found; stopped, it goes on."""
     from microtome.report.reproduced import counted, reproduce
 
-    made = reproduce(out, names, full=full)
+    made = reproduce(out, names, full=full, processes=processes or os.cpu_count() or 1)
     for one in made:
         say(f"{one.name} ({one.seconds:,.0f} s)", as_json=as_json)
         for row in one.rows:
