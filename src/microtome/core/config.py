@@ -17,8 +17,8 @@ class Config:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls: type[Kind], values: dict[str, Any]) -> Kind:
-        """Builds the configuration from plain values.
+    def from_dict(cls: type[Kind], values: dict[str, Any], called: str = "") -> Kind:
+        """Builds the configuration from plain values; `called` is a field's name for people, where they chose them.
 
         Raises:
             UnknownName: a key is no field; the message names the nearest fields.
@@ -26,5 +26,5 @@ class Config:
         known = {field.name for field in fields(cls)}
         for key in values:
             if key not in known:
-                raise UnknownName(f"{cls.__name__} field", key, known, do="remove or rename the key")
+                raise UnknownName(called or f"{cls.__name__} field", key, known, do="remove or rename the key")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

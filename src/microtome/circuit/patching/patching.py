@@ -74,7 +74,7 @@ def patch(
         WrongUse: no pairs, or settings that mean nothing.
     """
     kind = METHODS.get(method)
-    how = cast(Any, kind).from_dict(settings) if settings else kind()
+    how = cast(Any, kind).from_dict(settings, f"setting of {method!r}")
     case, data = case_of(model, task, metric, batch)
     with working(f"patching: {method}"):
         found = how.score(case)
