@@ -236,7 +236,7 @@ def test_what_means_nothing_is_refused():
     pairs = random_pairs(model)
     for wrong, error, match in (
         ({"method": "eapp"}, UnknownName, "the closest are 'eap'"),
-        ({"method": "eap-ig", "step": 3}, UnknownName, "'steps'"),
+        ({"method": "eap-ig", "step": 3}, UnknownName, "no setting of 'eap-ig' is called 'step'"),
         ({"metric": "logits"}, UnknownName, "'logit difference'"),
         ({"method": "eap-ig", "steps": 0}, WrongUse, "1 step or more"),
         ({"method": "atp", "kinds": ("neuron",)}, UnknownName, "kind of node"),

@@ -9,8 +9,10 @@ import torch
 
 import microtome as mt
 from microtome.core.errors import WrongUse
+from microtome.toy.algorithmic import addition
 from microtome.toy.algorithmic.induction import InductionConfig, drawn
-from microtome.toy.algorithmic.trained import accuracy, attention, loaded
+from microtome.toy.algorithmic.modular import ModularConfig
+from microtome.toy.algorithmic.trained import accuracy, attention, loaded, trained
 
 RECIPE = Path(__file__).parents[3] / "recipes" / "make_algorithmic.py"
 
@@ -89,14 +91,20 @@ def test_pairs_are_answered_and_patching_a_head_turns_the_answer(made, model):
     assert sum(turned) / len(turned) > 0.95
 
 
-def test_the_recipe_makes_the_same_again_in_a_reduced_form(tmp_path):
-    for folder in ("a", "b"):
-        command = [sys.executable, RECIPE, "--only", "induction", "--steps", "6", "--out", tmp_path / folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    one, other = (loaded(tmp_path / folder / "induction") for folder in ("a", "b"))
-    assert one.config == InductionConfig(steps=6)
+@pytest.mark.parametrize(
+    "make, config", [(trained, InductionConfig(steps=3)), (addition.trained, ModularConfig(steps=3))]
+)
+def test_the_same_settings_make_the_same_network(make, config, tmp_path):
+    one, other = make(config), make(config)
     assert all(torch.equal(x, y) for x, y in zip(one.module.parameters(), other.module.parameters(), strict=True))
+
+
+def test_the_recipe_saves_what_it_made(tmp_path):
+    command = [sys.executable, RECIPE, "--steps", "3", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert loaded(tmp_path / "induction").config == InductionConfig(steps=3)
+    assert addition.loaded(tmp_path / "addition").config == ModularConfig(steps=3)
 
 
 def test_what_cannot_be_is_refused(made):

@@ -1,9 +1,6 @@
 """Modular addition: it adds on circles of a few frequencies, and those are what it adds by."""
 
-import subprocess
-import sys
 from math import cos, pi
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +11,6 @@ from microtome.toy.algorithmic.addition import accuracy, answered, left_with, lo
 from microtome.toy.algorithmic.fourier import embedding_power, logit_power, purity, waves, within
 from microtome.toy.algorithmic.modular import FIRST, ModularConfig, sums
 
-RECIPE = Path(__file__).parents[3] / "recipes" / "make_algorithmic.py"
 MATTERS = 0.02  # of what logits vary by
 
 
@@ -116,16 +112,6 @@ def test_pairs_change_one_number_and_with_it_the_sum(made, model):
         clean, other = row.clean.split(), row.counterfactual.split()
         assert sum(a != b for a, b in zip(clean, other, strict=True)) == 1
         assert int(row.target) == (int(clean[0]) + int(clean[1])) % made.config.modulus != int(row.against)
-
-
-def test_the_recipe_makes_the_same_again_in_a_reduced_form(tmp_path):
-    for folder in ("a", "b"):
-        command = [sys.executable, RECIPE, "--only", "addition", "--steps", "3", "--out", tmp_path / folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    one, other = (loaded(tmp_path / folder / "addition") for folder in ("a", "b"))
-    assert one.config == ModularConfig(steps=3)
-    assert all(torch.equal(x, y) for x, y in zip(one.module.parameters(), other.module.parameters(), strict=True))
 
 
 def test_what_cannot_be_is_refused(made):

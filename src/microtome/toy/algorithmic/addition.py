@@ -1,6 +1,6 @@
 """Modular addition as it was learned: the network, the waves that it adds by, and tasks that ask for sums."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -9,7 +9,6 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from microtome.core.errors import WrongUse
 from microtome.data.row import Row
 from microtome.data.task import Task
 from microtome.model import edits
@@ -18,6 +17,7 @@ from microtome.model.model import Model
 from microtome.model.opening import open
 from microtome.toy.algorithmic.fourier import within
 from microtome.toy.algorithmic.modular import FIRST, ModularConfig, Sums, learn, network, sums
+from microtome.toy.compiled.pairs import gathered
 from microtome.toy.compiled.truth import Truth, Wiring
 from microtome.toy.compiled.vocabulary import BOS_WORD, tokenizer_of
 from microtome.toy.keeping import keep, kept
@@ -60,19 +60,9 @@ class Addition:
         """Sums, each with one number changed.
 
         Raises:
-            WrongUse: n is below 1.
+            WrongUse: n is below 1, or there are fewer.
         """
-        if n < 1:
-            raise WrongUse("draw pairs for modular addition", found=f"n={n}", do="ask for one pair or more")
-        random, p = Random(seed), self.config.modulus
-        pairs: dict[Row, None] = {}
-        while len(pairs) < n:
-            clean = [random.randrange(p), random.randrange(p)]
-            changed, place = list(clean), random.randrange(2)
-            changed[place] = (clean[place] + random.randrange(1, p)) % p
-            texts = [f"{a} {b} =" for a, b in (clean, changed)]
-            pairs[Row(texts[0], texts[1], f" {sum(clean) % p}", f" {sum(changed) % p}")] = None
-        return Task("modular addition", tuple(pairs), source=__name__, seed=seed, version=1)
+        return gathered("modular addition", _candidates(self.config.modulus, Random(seed)), n, seed)
 
     def save(self, folder: str | Path, command: str | None = None) -> Path:
         """Writes weights and run card into a folder; `loaded` reads them."""
@@ -112,6 +102,15 @@ def left_with(of: Addition, frequencies: Collection[int]) -> Edit:
     table = of.module.transformer.wte.weight[FIRST : FIRST + p]
     change = within(table, frequencies) - table
     return edits.add("embed", change[numbers], positions=[1, 2])
+
+
+def _candidates(p: int, random: Random) -> Iterator[Row]:
+    while True:
+        clean = [random.randrange(p), random.randrange(p)]
+        changed, place = list(clean), random.randrange(2)
+        changed[place] = (clean[place] + random.randrange(1, p)) % p
+        texts = [f"{a} {b} =" for a, b in (clean, changed)]
+        yield Row(texts[0], texts[1], f" {sum(clean) % p}", f" {sum(changed) % p}")
 
 
 def _known(module: GPT2LMHeadModel, config: ModularConfig) -> Addition:

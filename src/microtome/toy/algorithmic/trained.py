@@ -1,5 +1,6 @@
 """What was trained: the network, which of its heads do it, and tasks that ask for it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -9,13 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from microtome.core.errors import WrongUse
 from microtome.data.row import Row
 from microtome.data.task import Task
 from microtome.model.edits import Edit
 from microtome.model.model import Model
 from microtome.model.opening import open
 from microtome.toy.algorithmic.induction import InductionConfig, Rows, drawn, learn, network
+from microtome.toy.compiled.pairs import gathered
 from microtome.toy.compiled.truth import Truth, Wiring
 from microtome.toy.compiled.vocabulary import BOS_WORD, tokenizer_of
 from microtome.toy.keeping import keep, kept
@@ -55,20 +56,9 @@ class Trained:
         """Rows cut where a word follows, and the same with that word another in the first half.
 
         Raises:
-            WrongUse: n is below 1.
+            WrongUse: n is below 1, or there are fewer.
         """
-        if n < 1:
-            raise WrongUse("draw pairs for induction heads", found=f"n={n}", do="ask for one pair or more")
-        random, half = Random(seed), self.config.half
-        pairs: dict[Row, None] = {}
-        while len(pairs) < n:
-            words = random.sample([f"w{one}" for one in range(1, self.config.words + 1)], half + 1)
-            first, other = words[:half], words[half]
-            start, place = sorted(random.sample(range(half), 2))  # `place` follows, and was not said again before
-            clean, changed = [*first, *first[start:place]], [*first[:place], other, *first[place + 1 :]]
-            row = Row(" ".join(clean), " ".join([*changed, *clean[half:]]), f" {first[place]}", f" {other}")
-            pairs[row] = None
-        return Task("induction", tuple(pairs), source=__name__, seed=seed, version=1)
+        return gathered("induction", _candidates(self.config, Random(seed)), n, seed)
 
     def causal(self, task: Task) -> Wiring:
         """What can change an answer of `pairs`: all of the circuit."""
@@ -112,6 +102,17 @@ def accuracy(model: Model, rows: Rows, *edits: Edit) -> float:
     """Share of the words asked for that have the largest logit."""
     best = model.run(rows.ids.tolist(), edits=list(edits))["logits"].argmax(-1)
     return (best == rows.ids.roll(-1, 1))[rows.asked].float().mean().item()
+
+
+def _candidates(config: InductionConfig, random: Random) -> Iterator[Row]:
+    every = [f"w{one}" for one in range(1, config.words + 1)]
+    while True:
+        words = random.sample(every, config.half + 1)
+        first, other = words[: config.half], words[config.half]
+        start, place = sorted(random.sample(range(config.half), 2))  # `place` follows, and was not said again before
+        again = first[start:place]
+        clean, changed = [*first, *again], [*first[:place], other, *first[place + 1 :], *again]
+        yield Row(" ".join(clean), " ".join(changed), f" {first[place]}", f" {other}")
 
 
 def _known(module: GPT2LMHeadModel, config: InductionConfig) -> Trained:

@@ -17,10 +17,10 @@ def pairs_of(program: Program, n: int, seed: int) -> Task:
     Raises:
         WrongUse: n is below 1, or so many were not found.
     """
-    return gathered(_candidates(program, Random(seed)), n, seed)
+    return gathered("compiled", _candidates(program, Random(seed)), n, seed)
 
 
-def gathered(candidates: Iterator[Row | None], n: int, seed: int) -> Task:
+def gathered(name: str, candidates: Iterator[Row | None], n: int, seed: int) -> Task:
     """A task of the first n different rows; None is a candidate that was none.
 
     Raises:
@@ -36,10 +36,10 @@ def gathered(candidates: Iterator[Row | None], n: int, seed: int) -> Task:
             break
     if not 0 < n <= len(rows):
         raise WrongUse(
-            "draw pairs for a program", found=f"n={n}, and {len(rows)} pairs",
+            f"draw pairs of inputs, {name}", found=f"n={n}, and {len(rows)} pairs",
             do="ask for one pair or more, and for no more than there are",
         )  # fmt: skip
-    return Task("compiled", tuple(rows), source=__name__, seed=seed, version=1)
+    return Task(name, tuple(rows), source=__name__, seed=seed, version=1)
 
 
 def _candidates(program: Program, random: Random) -> Iterator[Row | None]:

@@ -86,7 +86,7 @@ class Held:
         Raises:
             WrongUse: n is below 1, or there are fewer.
         """
-        return gathered(_candidates(self.alignment.program, Random(seed)), n, seed)
+        return gathered(self.config.program, _candidates(self.alignment.program, Random(seed)), n, seed)
 
     def save(self, folder: str | Path, command: str | None = None) -> Path:
         """Writes weights and run card into a folder; `loaded` reads them."""
