@@ -10,7 +10,9 @@ from microtome.core.errors import WrongUse
 
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A name, a folder, a .gguf file or a hub id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
-Sizes = Annotated[str, typer.Option("--sizes", help="Numbers of units to prove at, rising.")]
+Sizes = Annotated[
+    str | None, typer.Option("--sizes", help="Numbers of units to prove at, rising; by default 100,300,1000,3000.")
+]
 Draws = Annotated[int, typer.Option("--draws", min=1, help="Matched random sets a size, for the null.")]
 Rule = Annotated[str | None, typer.Option("--rule", help="By which units are ranked: see `microtome list rule`.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
@@ -26,21 +28,28 @@ ReportFile = Annotated[Path | None, typer.Option("--out", callback=to_write, hel
 GraphFile = Annotated[Path | None, typer.Option("--graph", callback=to_write, help="Write the graph as JSON.")]
 ProofFile = Annotated[Path | None, typer.Option("--out", callback=to_write, help="Write the proof as JSON.")]
 
-SIZES = "100,300,1000,3000"
+SIZES = (100, 300, 1000, 3000)
 
 
-def sizes_of(text: str) -> tuple[int, ...]:
-    """The numbers of `100,300,1000`.
+def sizes_of(text: str | None) -> tuple[int, ...] | None:
+    """The numbers of `100,300,1000`; None where there is no text.
 
     Raises:
         WrongUse: they are no rising whole numbers above zero.
     """
+    if text is None:
+        return None
     parts = [part.strip() for part in text.split(",")]
     numbers = tuple(int(part) for part in parts if part.isdecimal())
     if len(numbers) < len(parts) or numbers[0] < 1 or list(numbers) != sorted(set(numbers)):
         raise WrongUse(
             "prove at some sizes",
             found=f"--sizes {text!r}",
-            do=f"give rising numbers of units, as in --sizes {SIZES}",
+            do=f"give rising numbers of units, as in --sizes {','.join(map(str, SIZES))}",
         )
     return numbers
+
+
+def usual_sizes(ranked: int) -> tuple[int, ...]:
+    """The usual numbers, as far as so many ranked units go; half of these where none does."""
+    return tuple(size for size in SIZES if size < ranked) or (max(1, ranked // 2),)

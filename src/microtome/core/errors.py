@@ -76,7 +76,7 @@ class FormatError(MicrotomeError):
 
 
 class StoreCorrupt(FormatError):
-    """A store of activations whose manifest or shards are cut, gone or changed."""
+    """A store of activations whose manifest or shards are cut, gone or of another shape; `verify()` reads all bytes."""
 
 
 class MissingFile(FormatError):
@@ -104,4 +104,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"{name!r}; the closest are {', '.join(map(repr, close))}"
     shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
-    return f"{name!r}; there are {shown}" if names else f"{name!r}; there are none yet"
+    return f"{name!r}; there are {shown}" if names else f"{name!r}; there are none"

@@ -172,6 +172,6 @@ def _present(path: Path) -> None:
 def _damaged(path: Path, error: BaseException) -> FormatError:
     said = (str(error).splitlines() or [""])[0]
     return FormatError(
-        f"read the weights {path}", found=f"{type(error).__name__}: {said}"[:300],
+        f"read the weights {path}", found=f"no such file of tensors ({type(error).__name__}: {said})"[:300],
         do="get the file again: it is damaged, holds more than tensors, or is of another kind than its name says",
     )  # fmt: skip

@@ -211,8 +211,8 @@ class Anatomy(Network):
 
     @property
     def longest(self) -> int | None:
-        """How many positions it has learned one by one, or None."""
-        return None if self.positions is None else matrix(self.positions).shape[0]
+        """How many positions it was made for, or None; where it learned them one by one, there are no others."""
+        return super().longest if self.positions is None else matrix(self.positions).shape[0]
 
     @property
     def final_norm_module(self) -> nn.Module:

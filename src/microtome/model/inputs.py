@@ -144,7 +144,7 @@ def check_ids(batch: Batch, vocabulary: int | None, longest: int | None) -> Batc
     Args:
         batch: what will be run.
         vocabulary: how many token ids the model embeds, if known.
-        longest: how many positions it has learned, where it has learned them one by one.
+        longest: how many positions it was made for, if known: beyond, rotary ones too give anything.
 
     Raises:
         WrongUse: an id that is none of them, or a row that is too long.
@@ -160,7 +160,7 @@ def check_ids(batch: Batch, vocabulary: int | None, longest: int | None) -> Batc
         raise WrongUse(
             "run the model",
             found=f"{batch.ids.shape[1]} tokens in a row",
-            do=f"give {longest} at most: the model has learned no position beyond",
+            do=f"give {longest} at most: the model was made for no position beyond (max_position_embeddings)",
         )
     return batch
 

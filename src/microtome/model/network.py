@@ -67,8 +67,10 @@ class Network:
 
     @property
     def longest(self) -> int | None:
-        """How many positions it has learned one by one; None where it has not, or that cannot be told."""
-        return None
+        """How many positions it was made for; None where that cannot be told."""
+        config = self.module.config.get_text_config() if isinstance(self.module, PreTrainedModel) else None
+        found = None if config is None else config.to_dict().get("max_position_embeddings")
+        return found if isinstance(found, int) else None
 
     @cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:

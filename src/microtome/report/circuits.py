@@ -90,13 +90,17 @@ def _how(scores: Scores) -> Iterator[str]:
         f"{versions}."
     )
     yield ""
-    programs = [name for name in config.names if name in PROGRAMS]
-    trained = len(config.names) - len(programs)
+    programs = sum(name in PROGRAMS for name in config.names)
+    if programs:
+        yield (
+            f"Programs compiled to GPT-2s whose circuit is known: {programs}. The seed draws where the parts stand "
+            "among idle ones and decoys."
+        )
+    if trained := len(config.names) - programs:
+        yield f"Networks that were trained and whose circuit is known: {trained}; their weights are always the same."
     yield (
-        f"{len(programs)} programs were compiled to GPT-2s whose circuit is known, {config.seeds} times each: the seed "
-        f"draws where the parts stand among idle ones and decoys. {trained} networks were trained: held to programs by "
-        "interchanges, and on words that come again. The seed also draws the task, "
-        f"{config.rows} pairs of inputs that differ in one word and in their answer; {config.seeds} a network."
+        f"Each network has {config.seeds} task{'s' if config.seeds > 1 else ''}, drawn by the seed: {config.rows} "
+        "pairs of inputs with different answers, of programs in one word, of trained networks in as much as may be."
     )
     yield (
         "Precision holds finds against all of the circuit, recall and AUROC ask for what of it can change an answer of "

@@ -47,7 +47,7 @@ def circuits_figure(found: Sequence[Standing]) -> "Figure":
 
 
 def _line(axes: "Axes", made: Measurement, at: float) -> None:
-    low, high = (min(max(end, 0.0), 1.0) for end in made.interval or (made.value, made.value))
+    low, high = made.interval or (made.value, made.value)
     axes.plot([low, high], [at, at], "-", color=BLUE, linewidth=1.5)
     for null in made.nulls:
         marker, colour = NULLS[null.name]

@@ -70,7 +70,7 @@ def test_a_run_of_two_processes_is_stopped_and_gone_on_with(harvested, tmp_path)
     assert told["card"]["config"]["tokens"] == TOKENS
     assert not (out / FOLDER).exists()
     whole = {"site": "resid.1", "architecture": "relu", "units": UNITS, "tokens": TOKENS, "out": tmp_path / "alone"}
-    alone = train(open_store(store), **whole, **SETTINGS)
+    alone = train(open_store(store).split()[0], **whole, **SETTINGS)
     made = load(out).state_dict()
     for name, weight in alone.state_dict().items():
         torch.testing.assert_close(made[name], weight, rtol=1e-3, atol=1e-3)

@@ -42,7 +42,7 @@ def test_what_was_not_found_leaves_with_three_and_failed_checks_with_four():
 def test_the_nearest_names_come_first_and_at_most_three():
     known = ["resid.1", "resid.2", "resid.3", "resid.4", "logits"]
     assert nearest("resid.9", known).count("resid.") == 4  # the name itself and three
-    assert nearest("q", []) == "'q'; there are none yet"
+    assert nearest("q", []) == "'q'; there are none"
     assert nearest("zzz", [f"name{i:02d}" for i in range(14)]).endswith("'name11', …")
 
 

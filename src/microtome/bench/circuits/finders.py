@@ -29,7 +29,7 @@ from microtome.model.model import Model
 from microtome.train.doctor.check import CHECKS
 from microtome.train.transcoders import train_transcoders
 
-NEURONS, LAYERS, DICTIONARIES = "neuron trace", "neuron trace, ig-units", "dictionary trace"
+NEURONS, LAYERS, DICTIONARIES = "neuron trace", "neuron trace (ig-units)", "dictionary trace"
 WEIGHTS = "weight magnitude"
 HOLDING = (NEURONS, LAYERS, DICTIONARIES)
 """Those that hold attention where it is, and cannot see why a head looks where it looks."""

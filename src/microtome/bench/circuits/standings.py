@@ -68,6 +68,8 @@ def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> 
     if not values:
         return None
     estimate = mean_interval(list(values.values()))
+    low, high = estimate.interval or (0.0, 1.0)
+    interval = None if estimate.interval is None else (max(low, 0.0), min(high, 1.0))  # no share lies outside
     nulls = [
         Null.against(name, estimate.value, draws)
         for name in (RANDOM, CELLS)
@@ -77,7 +79,7 @@ def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> 
     if own[0].finder != WEIGHTS and magnitude:
         nulls.append(Null.against(WEIGHTS, estimate.value, [fmean(magnitude.values())]))
     return Measurement(
-        f"{figure} of {level}, {own[0].finder}", estimate.value, estimate.interval, 0.95, tuple(nulls), len(values), 0,
+        f"{figure} of {level}, {own[0].finder}", estimate.value, interval, 0.95, tuple(nulls), len(values), 0,
         "share" if figure != "auroc" else "probability",
     )  # fmt: skip
 

@@ -36,5 +36,7 @@ def harvest(
     read = corpus(texts)
     store = run(open_model(model), read, site, tokens=tokens, out=out, config=config)
     say(store.summary(), as_json=as_json)
+    if tokens is not None and store.n_tokens < tokens:
+        say(f"  the texts ended before {tokens:,} tokens", as_json=as_json)
     if as_json:
         give({"path": str(store.path), "sites": dict(store.widths), **store.card})

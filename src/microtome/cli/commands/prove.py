@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Rule, Seed, Sizes, sizes_of
+from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Rule, Seed, Sizes, sizes_of, usual_sizes
 from microtome.cli.saying import give, say
 from microtome.core.errors import WrongUse
 
@@ -21,20 +21,21 @@ def prove(
     n: Annotated[int | None, typer.Option(min=1, help="Prompts of the task; 50, or a file's every row.")] = None,
     rule: Rule = None,
     basis: Annotated[str | None, typer.Option(help="The units: neurons, or transcoders by name or path.")] = None,
-    sizes: Sizes = SIZES,
+    sizes: Sizes = None,
     draws: Draws = 20,
     seed: Seed = 0,
     out: ProofFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Keeps, then removes, the circuit's units and compares both with equally large sets that should not do it."""
-    numbers, is_graph = sizes_of(sizes), Path(what).suffix == ".json"
+    asked, is_graph = sizes_of(sizes), Path(what).suffix == ".json"
     if is_graph and n is not None:
         raise WrongUse(f"prove the graph {what}", found=f"--n {n}, where there is one prompt", do="drop --n")
 
     import microtome as mt
 
     claimed = mt.Graph.load(what) if is_graph else mt.task(what, n=n, seed=seed)
+    numbers = asked or (usual_sizes(len(claimed.ranking)) if isinstance(claimed, mt.Graph) else SIZES)
     opened = mt.open(model)
     from microtome.circuit.weighing import ProofConfig
 

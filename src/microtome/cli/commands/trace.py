@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, GraphFile, ModelName, ReportFile, Rule, Seed, Sizes, sizes_of
+from microtome.cli.options import (
+    AsJson,
+    Draws,
+    GraphFile,
+    ModelName,
+    ReportFile,
+    Rule,
+    Seed,
+    Sizes,
+    sizes_of,
+    usual_sizes,
+)
 from microtome.cli.ranking import ranked_by
 from microtome.cli.saying import give, say
 from microtome.core.errors import MicrotomeError
@@ -29,14 +40,14 @@ def trace(
     out: ReportFile = None,
     graph: GraphFile = None,
     prove: Annotated[bool | None, typer.Option(help="Test the circuit; done where there is a counterfactual.")] = None,
-    sizes: Sizes = SIZES,
+    sizes: Sizes = None,
     draws: Draws = 20,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Traces the units that produced an output, proves the circuit, and writes the report."""
     proving = counterfactual is not None if prove is None else prove
-    numbers = sizes_of(sizes)
+    asked = sizes_of(sizes)
 
     import microtome as mt
 
@@ -47,6 +58,7 @@ def trace(
         say(f"graph: {traced.save(graph)}", as_json=as_json)
     proof, unproved = None, None
     try:
+        numbers = asked or usual_sizes(len(traced.ranking))
         proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
     except MicrotomeError as error:  # the trace stands, and the report says that it was not tested
         unproved = error

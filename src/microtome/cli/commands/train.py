@@ -8,9 +8,10 @@ import typer
 from microtome.cli.options import AsJson, More, Seed
 from microtome.cli.saying import give, say
 from microtome.cli.settings import settings_of
-from microtome.cli.training import DEFAULT, group
+from microtome.cli.training import DEFAULT, group, to_learn_from
 
 EXAMPLE = "Example: microtome train store --site resid.15 --architecture topk --units 8192 --k 32 --out sae"
+OPTIONS = ("site", "reads", "writes", "architecture", "units", "k", "tokens", "columns", "seed", "out", "resume")
 Sites = Annotated[list[str] | None, typer.Option(help="Sites that a transcoder reads or writes; repeat for a CLT.")]
 
 
@@ -28,21 +29,26 @@ def train(
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for the dictionary, its log and checkpoints.")] = Path("dictionary"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="On all documents: none is left to measure on.")] = False,
     more: More = None,
     as_json: AsJson = False,
 ) -> None:
-    """Trains a dictionary; stopped anywhere, it goes on with --resume as if it had not been."""
+    """Trains a dictionary on nine documents of ten; stopped anywhere, it goes on with --resume as if it had not been.
+
+    The tenth is held out: it is what `microtome measure` measures on.
+    """
     from microtome.activations.store import open_store
     from microtome.train.doctor.doctor import heard_by
     from microtome.train.training import train as run
 
-    settings = settings_of(more or [])
+    settings = settings_of(more or [], OPTIONS)
     settings |= {name: value for name, value in {"k": k, "columns": columns}.items() if value is not None}
     places = {"site": site, "reads": reads, "writes": writes}
     settings |= {name: sites[0] if len(sites) == 1 else sites for name, sites in places.items() if sites}
+    rows = open_store(store) if whole else to_learn_from(open_store(store), as_json)
     with heard_by(lambda words: say(words, as_json=True)):
         made = run(
-            open_store(store), architecture=architecture, units=units, seed=seed, out=out, resume=resume,
+            rows, architecture=architecture, units=units, seed=seed, out=out, resume=resume,
             tokens=tokens, **settings,
         )  # fmt: skip
     assert made.card is not None

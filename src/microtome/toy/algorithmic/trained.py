@@ -61,8 +61,9 @@ class Trained:
         return gathered("induction", _candidates(self.config, Random(seed)), n, seed)
 
     def causal(self, task: Task) -> Wiring:
-        """What can change an answer of `pairs`: all of the circuit."""
-        return self.truth.structural
+        """What can change an answer of `pairs`: the induction head. Where it looks is the same in both."""
+        nodes = {"embed", *(node for node in self.truth.roles if node.startswith("head.1")), "logits"}
+        return Wiring(frozenset(nodes), frozenset())
 
     def save(self, folder: str | Path, command: str | None = None) -> Path:
         """Writes weights, config and run card into a folder; `loaded` reads them."""
