@@ -105,8 +105,8 @@ def _how(scores: Scores) -> Iterator[str]:
     yield (
         "Precision holds finds against all of the circuit, recall and AUROC ask for what of it can change an answer of "
         f"the task. A score counts as a find from {SHARE:.0%} of the metric's fall on. Figures are means over "
-        "networks, each meaned over seeds, with Student's t intervals over networks; networks where a figure is "
-        "undefined (the precision of no find) are left out of it."
+        "networks, each meaned over seeds, with 95% intervals over networks (BCa; of few, Student's t); networks where "
+        "a figure is undefined (the precision of no find) are left out of it."
     )
     yield (
         f"Nulls: *{RANDOM}*, the same scores dealt to any node; *{CELLS}*, dealt anew inside each layer and kind; "
