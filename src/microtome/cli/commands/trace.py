@@ -58,8 +58,7 @@ def trace(
         say(f"graph: {traced.save(graph)}", as_json=as_json)
     proof, unproved = None, None
     try:
-        numbers = asked or usual_sizes(len(traced.ranking))
-        proof = mt.prove(opened, traced, numbers, draws, seed) if proving else None
+        proof = mt.prove(opened, traced, asked or usual_sizes(len(traced.ranking)), draws, seed) if proving else None
     except MicrotomeError as error:  # the trace stands, and the report says that it was not tested
         unproved = error
     if proof is not None:
