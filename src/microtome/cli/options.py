@@ -48,8 +48,3 @@ def sizes_of(text: str | None) -> tuple[int, ...] | None:
             do=f"give rising numbers of units, as in --sizes {','.join(map(str, SIZES))}",
         )
     return numbers
-
-
-def usual_sizes(ranked: int) -> tuple[int, ...]:
-    """The usual numbers, as far as so many ranked units go; half of these where none does."""
-    return tuple(size for size in SIZES if size < ranked) or (max(1, ranked // 2),)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Rule, Seed, Sizes, sizes_of, usual_sizes
+from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Rule, Seed, Sizes, sizes_of
+from microtome.cli.ranking import usual_sizes
 from microtome.cli.saying import give, say
 from microtome.core.errors import WrongUse
 
