@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from microtome.bench.circuits.finders import SHARE, WEIGHTS
+from microtome.bench.circuits.finders import SHARE, TRANSCODERS, WEIGHTS
 from microtome.bench.circuits.scoring import CELLS, COMPONENTS, EDGES, FIGURES, LEVELS, RANDOM, SEEN, TRAINED, UNITS
 from microtome.bench.circuits.standings import ENOUGH, Standing, standings
 from microtome.bench.circuits.suite import Scores, SuiteConfig, score
@@ -103,6 +103,11 @@ def _how(scores: Scores) -> Iterator[str]:
         "pairs of inputs with different answers, of programs in one word, of trained networks in as much as may be."
     )
     yield (
+        "Traces score units by gradients of the live network, and heads by gradients with attention held where it is: "
+        "*neuron trace* by the default rule and by `ig-units`, *dictionary trace* in transcoders of "
+        f"{TRANSCODERS['units']} units that are trained on inputs drawn anew."
+    )
+    yield (
         "Precision holds finds against all of the circuit, recall and AUROC ask for what of it can change an answer of "
         f"the task. A score counts as a find from {SHARE:.0%} of the metric's fall on. Figures are means over "
         "networks, each meaned over seeds, with 95% intervals over networks (BCa; of few, Student's t); networks where "
@@ -147,9 +152,7 @@ def _networks(scores: Scores, found: Sequence[Standing]) -> str:
     """Which methods solve each network at the finest level at which it is known."""
     says, rows = {entry.name: entry.summary for entry in (*PROGRAMS, *TRAINED_NETWORKS)}, []
     for name in scores.config.names:
-        solving = [
-            one.finder for one in found if any(name in one.solved.get(level, ()) for level in (UNITS, EDGES, TRAINED))
-        ]
+        solving = [one.finder for one in found if any(name in one.solved.get(level, ()) for level in FINEST)]
         sight = [one.finder for one in found if name in one.solved.get(SEEN, ())]
         rows.append([name, says[name], ", ".join(solving) or "—", ", ".join(sight) or "—"])
     return table(["network", "does", "solved by", "in sight, by"], rows)

@@ -81,14 +81,20 @@ def test_pairs_are_answered_and_patching_a_head_turns_the_answer(made, model):
 
     assert share(one.clean for one in task.rows) > 0.95
     assert share(one.counterfactual for one in task.rows) < 0.05
-    _, layer, place = heads(made)[1].split(".")
-    patched = [
-        model.run(one.clean, edits=[mt.ablate(
-            f"attn.heads.{layer}", units=int(place), positions=-1, to="counterfactual", source=one.counterfactual,
-        )])["logits"][0, -1] for one in task.rows
-    ]  # fmt: skip
-    turned = [bool(row[no] > row[yes]) for row, (yes, no) in zip(patched, answers, strict=True)]
-    assert sum(turned) / len(turned) > 0.95
+
+    def turned(head):
+        _, layer, place = head.split(".")
+        patched = [
+            model.run(one.clean, edits=[mt.ablate(
+                f"attn.heads.{layer}", units=int(place), to="counterfactual", source=one.counterfactual,
+            )])["logits"][0, -1] for one in task.rows
+        ]  # fmt: skip
+        return sum(bool(row[no] > row[yes]) for row, (yes, no) in zip(patched, answers, strict=True)) / len(patched)
+
+    before, after = heads(made)
+    assert turned(after) > 0.95
+    assert turned(before) < 0.05  # so that `causal` leaves it out: where the other looks is the same in both
+    assert made.causal(task).nodes == {"embed", after, "logits"}
 
 
 @pytest.mark.parametrize(

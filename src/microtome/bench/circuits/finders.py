@@ -32,7 +32,7 @@ from microtome.train.transcoders import train_transcoders
 NEURONS, LAYERS, DICTIONARIES = "neuron trace", "neuron trace (ig-units)", "dictionary trace"
 WEIGHTS = "weight magnitude"
 HOLDING = (NEURONS, LAYERS, DICTIONARIES)
-"""Those that hold attention where it is, and cannot see why a head looks where it looks."""
+"""Those that hold attention where it is for heads, and are not asked why a head looks where it looks."""
 TRANSCODERS: dict[str, Any] = {
     "units": 128, "k": 16, "tokens": 150_000, "batch": 128, "context": 32, "buffer_rows": 1 << 13, "log_every": "25%",
 }  # fmt: skip
