@@ -1,22 +1,29 @@
-"""Seconds that plans predict for steps of training on this machine, beside what the steps take.
+"""Seconds that plans predict for steps of training and a harvest on this machine, beside what they take.
 
 python benchmarks/plan.py
 """
 
 import statistics
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from timing import machine
 
+import microtome as mt
+from microtome.activations.harvest import harvest
+from microtome.data.corpus import corpus, corpus_of
 from microtome.train.config import RunConfig
-from microtome.train.hardware import measured
+from microtome.train.hardware import Hardware, measured
 from microtome.train.job import job
 from microtome.train.planning import plan
 from microtome.train.schedule import Schedule
 from microtome.train.trainee import Trainee
 
 SITE, STEPS = "resid.0", 7
+LAYER, TOKENS = 15, 16_384
 CASES = (
     {"d": 576, "units": 8192, "k": 32, "batch": 4096},
     {"d": 256, "units": 16384, "k": 32, "batch": 2048},
@@ -46,14 +53,51 @@ def seconds(d: int, units: int, k: int, batch: int) -> float:
     return statistics.median(taken[2:])
 
 
+def harvested() -> None:
+    """SmolLM2 to a layer in its middle; what lies on the disk is read before."""
+    model = mt.open("smollm2", certify=False)
+    read = corpus_of(list(corpus("python-sources").first(200).documents()))
+    parameters = sum(p.numel() for p in model.module.get_submodule("model.layers")[:LAYER].parameters())
+
+    def took() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            harvest(model, read, [f"resid.{LAYER}"], tokens=TOKENS, out=Path(folder, "store"))
+            return time.perf_counter() - start
+
+    def predicted(here: Hardware) -> float:
+        made = plan(here, d=576, units=8192, distinct=TOKENS, parameters=parameters)
+        return made.cost.to_dict()["seconds"]["running the model"]
+
+    took()
+    beside(f"harvest of {TOKENS:,} tokens of SmolLM2 to layer {LAYER}", took, lambda: measured(576), predicted)
+
+
+def trained(case: dict[str, int]) -> None:
+    """Steps of one size."""
+    beside(
+        str(case),
+        lambda: seconds(**case),
+        lambda: measured(case["d"], case["units"], case["k"]),
+        lambda here: plan(here, **case, tokens=case["batch"]).cost.total("seconds"),
+    )
+
+
+def beside(
+    name: str, took: Callable[[], float], machine_now: Callable[[], Hardware], predicted: Callable[[Hardware], float]
+) -> None:
+    """Prints what something took beside what was predicted; the machine is measured before and after it."""
+    before, found, after = machine_now(), took(), machine_now()
+    said = statistics.mean([predicted(before), predicted(after)])
+    print(f"  {found:7.3f} s, predicted {said:7.3f} s, ratio {said / found:4.2f}: {name}", flush=True)
+
+
 def main() -> None:
-    """Each case, with the machine measured anew beside it."""
+    """Each case in turn."""
     print(machine(), flush=True)
     for case in CASES:
-        before, took, after = measured(), seconds(**case), measured()
-        found = [plan(here, **case, tokens=case["batch"], dead=0.0).cost.total("seconds") for here in (before, after)]
-        predicted = statistics.mean(found)
-        print(f"  {took:7.3f} s, predicted {predicted:7.3f} s, ratio {predicted / took:4.2f}: {case}", flush=True)
+        trained(case)
+    harvested()
 
 
 if __name__ == "__main__":

@@ -128,11 +128,15 @@ def main() -> None:
                 print(f"{name}: {statistics.median(found):.3f} s a step", file=sys.stderr, flush=True)
         alone = product(np.load(data, mmap_mode="r").shape[1])
         last = {name: side(steps=given.more, evaluate=True) for name, side in sides.items()}
+        whole = {name: sum(taken[name] + end["taken"]) for name, end in last.items()}
         seeds = [last["microtome"]["unexplained"]]
         for seed in range(1, given.seeds):
             again = Side(sys.executable, HERE / "steps.py", setup | {"seed": seed})
             seeds.append(again(steps=total, evaluate=True)["unexplained"])
     told(given.architecture, taken, last, alone, seeds)
+    if given.more:
+        ours, theirs = whole["microtome"], whole["sae-lens"]
+        print(f"all steps but the first {given.steps}: {ours:,.0f} s and {theirs:,.0f} s, {theirs / ours:.1f} x")
 
 
 def told(

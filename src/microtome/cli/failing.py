@@ -29,8 +29,8 @@ class Commands(TyperGroup):
         try:
             with progress_on_stderr():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:
-            leave(ctx, "interrupted; nothing half-written", INTERRUPTED)
+        except KeyboardInterrupt as stopped:
+            leave(ctx, f"interrupted; {str(stopped) or 'nothing half-written'}", INTERRUPTED)
         except MicrotomeError as error:
             leave(ctx, str(error), error.exit_code)
         except TYPERS_OWN:

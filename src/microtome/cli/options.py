@@ -28,6 +28,7 @@ ReportFile = Annotated[Path | None, typer.Option("--out", callback=to_write, hel
 GraphFile = Annotated[Path | None, typer.Option("--graph", callback=to_write, help="Write the graph as JSON.")]
 ProofFile = Annotated[Path | None, typer.Option("--out", callback=to_write, help="Write the proof as JSON.")]
 
+USUAL = "smollm2"  # the model that is opened where none is named
 SIZES = (100, 300, 1000, 3000)
 
 

@@ -6,6 +6,7 @@ all units would make.
 """
 
 import math
+import platform
 from collections.abc import Iterator
 
 import torch
@@ -108,7 +109,7 @@ def above(
     x = _centred(x, shift)
     bound = torch.as_tensor(bound, dtype=bias.dtype, device=bias.device).expand_as(bias)
     slack = torch.zeros_like(x[:, 0])
-    if _screened_in(x) == torch.bfloat16:
+    if _kind(x) == torch.bfloat16:
         longest = torch.linalg.vector_norm(weights, dim=1).max()
         slack = DEVIATIONS * BF16 * torch.linalg.vector_norm(x, dim=1) * longest / math.sqrt(x.shape[1])
         slack += BF16 * (bound - bias).abs().max()  # the product itself is rounded too
@@ -133,7 +134,7 @@ def _screened(x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, bounds: F
 
 def _products(x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"]) -> Iterator[tuple[Tensor, Tensor]]:
     """Some of the rows, and their product with the weights to the precision at hand; it lasts until the next."""
-    kind = _screened_in(x)
+    kind = _kind(x)
     narrow, across = x.detach().to(kind), weights.detach().to(kind).T
     size = rows_at_once(len(weights), on_cpu=x.device.type == "cpu")
     kept = narrow.new_empty(min(size, len(x)), len(weights))
@@ -148,12 +149,21 @@ def rows_at_once(units: int, *, on_cpu: bool) -> int:
     return max(1, ON_GPU // max(units, 1))
 
 
-def _screened_in(x: Tensor) -> torch.dtype:
-    return torch.bfloat16 if x.dtype == torch.float32 and bf16_is_quick(x.device) else x.dtype
+def screened_in(device: torch.device) -> torch.dtype:
+    """Of the product that screens units, where inputs are float32."""
+    return torch.bfloat16 if bf16_is_quick(device) else torch.float32
+
+
+def _kind(x: Tensor) -> torch.dtype:
+    return screened_in(x.device) if x.dtype == torch.float32 else x.dtype
 
 
 def bf16_is_quick(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 faster than float32; most older processors do not."""
+    """Whether the device multiplies bf16 faster than float32; most older processors do not.
+
+    Torch calls bf16 supported where AVX-512 is, though without instructions of its own it takes four times as long.
+    """
     if device.type == "cpu":
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        own = platform.machine() in ("arm64", "aarch64") or torch.cpu._is_avx512_bf16_supported()
+        return own and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return device.type == "cuda"

@@ -4,17 +4,25 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from microtome.core.config import Config
 from microtome.core.errors import UnknownName
-from microtome.dictionary.choosing import bf16_is_quick
+from microtome.dictionary.choosing import rows_at_once, screened_in
+from microtome.dictionary.codes import Picks
 from microtome.dictionary.sparse import kernels_for
 
 TERA, GIGA = 1e12, 1e9
-ADAM = 28  # bytes that a step of Adam reads and writes for a number: four read, three written, of four each
+# Bytes that a step reads and writes for a number: Adam reads four and writes three, of four each; its gradient is
+# cleared, measured, and cut.
+STEP = 44
+# Share of the rate of float32 products that a harvest attains: attention, norms, tokenising and writing are the rest.
+HARVESTED = 0.7
+# Numbers of a matrix that this machine is measured on: more than caches hold.
+NUMBERS = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Hardware(Config):
 
     Attributes:
         name: what the user types.
-        matmul: FLOP/s of dense bf16 products with float32 sums.
+        matmul: FLOP/s of dense products with float32 sums, of bf16 numbers where these are quicker.
         memory: bytes.
         bandwidth: of memory, bytes/s.
         scores: of units and tokens that are screened in a second.
@@ -33,7 +41,9 @@ class Hardware(Config):
         node: processors in a node.
         source: where the figures are from.
         attained: share of the figures that is reckoned with. 1 where they were measured.
+        running: FLOP/s of a model that is run to harvest.
         compiled: whether sparse products are the compiled ones, which keep no table of scores.
+        screened: bytes of a number in the product that screens units; 4 where bf16 is not quicker than float32.
     """
 
     name: str
@@ -46,8 +56,10 @@ class Hardware(Config):
     far: float
     node: int
     source: str
+    running: float
     attained: float = 0.5
     compiled: bool = False
+    screened: int = 2
 
 
 # Bytes that pass through memory for a score where the choice is plain torch: product, sums, scores, their sorting.
@@ -61,6 +73,7 @@ def _nvidia(
     return Hardware(
         name, tflops * TERA, gigabytes * GIGA, terabytes * TERA, terabytes * TERA / SCORE, terabytes * TERA,
         near * GIGA, far * GIGA, 8, f"NVIDIA's data sheet, without structured sparsity: {parts}, InfiniBand each",
+        tflops * TERA,
     )  # fmt: skip
 
 
@@ -88,36 +101,52 @@ def hardware(name: str) -> Hardware:
     return HARDWARE[name]
 
 
-def measured() -> Hardware:
-    """This machine, by the four things that a step of training does, each on a case larger than caches.
+def measured(d: int = 512, units: int = 16384, k: int = 32) -> Hardware:
+    """This machine, by what a step of training does, each at the sizes asked for, of many units on some.
 
     Processes on one machine reach each other through its memory, which each byte crosses three times.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    random = torch.Generator(device).manual_seed(0)
-    t, u, d, k = 512, 16384, 512, 32
+    random, kind = torch.Generator(device).manual_seed(0), screened_in(device)
+    u = min(units, max(NUMBERS // d, 4 * k))
+    t = min(rows_at_once(u, on_cpu=device.type == "cpu"), max(k, NUMBERS // d))
     x, w = (torch.randn(n, d, generator=random, device=device) for n in (t, u))
-    kind = torch.bfloat16 if bf16_is_quick(device) else torch.float32
-    narrow, rounded, ones = x[:, :16].contiguous(), w.to(kind), torch.ones(u, device=device)
-    kernels, few = kernels_for(x), w[:, :16].contiguous()
-    product = x.to(kind) @ rounded.T
-    picks = kernels.top_of_each(product, narrow, few, 0 * ones, ones, k)
-    values, adam = torch.ones(len(picks), device=device), _adam(w)
-    multiplying = _seconds(lambda: x.to(kind) @ rounded.T, device)
-    screening = _seconds(lambda: kernels.top_of_each(product, narrow, few, 0 * ones, ones, k), device)
-    adding = _seconds(lambda: kernels.mixed(values, w, picks), device)
-    bandwidth = ADAM * w.numel() / _seconds(adam.step, device)
+    narrow, rounded, ones = x.to(kind), w.to(kind).T, torch.ones(u, device=device)
+    few, fewer = x[:, :16].contiguous(), w[:, :16].contiguous()
+    kernels, product, whole = kernels_for(x), narrow @ rounded, x @ w.T
+    picks = kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u))
+    values, stepped = torch.ones(len(picks), device=device), _step(w)
+    multiplying = _seconds(lambda: torch.mm(narrow, rounded, out=product), device)
+    screening = _seconds(lambda: kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u)), device)
+    adding = _seconds(lambda: _sparse(kernels, x, w, values, picks), device)
+    bandwidth = STEP * w.numel() / _seconds(stepped, device)
     return Hardware(
         "here", 2 * t * u * d / multiplying, _memory(device), bandwidth, t * u / screening,
-        w[0].nbytes * len(picks) / adding, bandwidth / 3, bandwidth / 3, 1 << 20,
-        f"measured on this machine, {torch.get_num_threads()} threads", 1.0, device.type == "cpu",
+        3 * w[0].nbytes * len(picks) / adding, bandwidth / 3, bandwidth / 3, 1 << 20,
+        f"measured on this machine, {torch.get_num_threads()} threads",
+        2 * t * u * d / _seconds(lambda: torch.mm(x, w.T, out=whole), device) * HARVESTED, 1.0,
+        device.type == "cpu", kind.itemsize,
     )  # fmt: skip
 
 
-def _adam(like: Tensor) -> torch.optim.Adam:
+def _sparse(kernels: ModuleType, x: Tensor, w: Tensor, values: Tensor, picks: Picks) -> None:
+    kernels.mixed(values, w, picks)
+    kernels.gathered(values, x, picks)
+    kernels.dots(x, w, picks)
+
+
+def _step(like: Tensor) -> Callable[[], object]:
+    """What is done to all parameters once gradients are there: cleared, measured, cut, and followed by Adam."""
     parameter = torch.nn.Parameter(torch.zeros_like(like))
     parameter.grad = torch.ones_like(like)
-    return torch.optim.Adam([parameter], fused=True)
+    adam = torch.optim.Adam([parameter], fused=True)
+
+    def run() -> None:
+        adam.zero_grad(set_to_none=False)
+        torch.nn.utils.clip_grad_norm_(parameter, 1.0)
+        adam.step()
+
+    return run
 
 
 def _memory(device: torch.device) -> float:

@@ -16,11 +16,15 @@ from microtome.core.cost import Cost
 from microtome.core.errors import WrongUse
 from microtome.dictionary.choosing import rows_at_once
 from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
-from microtome.train.hardware import Hardware, hardware
+from microtome.train.hardware import STEP, Hardware, hardware, measured
 
-FLOAT, HALF = 4, 2
+FLOAT = 4
 # Float32 copies of a batch: rows, scaled and centred when units are screened; ŷ, residuals and their gradient later.
 READ, DONE = 3.0, 6.5
+# Times that all numbers of a batch are read or written in a step, products apart.
+PASSES = 45
+# Seconds that a step of the smallest dictionary takes: some hundred calls.
+CALLS = 2e-3
 # Bytes of a place among the active: its number, dot, row, activation before and after, and their gradients.
 PLACE = 48
 MOST_COLUMNS = 1 << 16
@@ -37,7 +41,7 @@ class PlanConfig(Config):
         tokens: to train on.
         batch: tokens a step, of all processes.
         aux_k: dead units that a token revives.
-        dead: share of units that are dead, at the worst.
+        dead: share of units that are dead, at the worst; memory is planned for it, work and hours for none.
         columns: processes over which units are divided; 0 for the fewest, a power of two, whose memory holds them.
         rows: processes over which a batch is divided, for each of those.
         parameters: of the model that is run to harvest, up to the site; 0 where activations are there already.
@@ -169,7 +173,9 @@ def plan(on: str | Hardware = "here", **settings: Any) -> Plan:
         UnknownName: a setting, or hardware, that does not exist.
         WrongUse: a size out of range, or units that no number of processors holds.
     """
-    config, machine = PlanConfig.from_dict(settings), hardware(on) if isinstance(on, str) else on
+    config = PlanConfig.from_dict(settings)
+    machine = measured(config.d, config.units, config.k) if on == "here" else on
+    machine = hardware(machine) if isinstance(machine, str) else machine
     if not config.columns:
         config = _held(config, machine)
     return Plan(config, machine, _cost(config, machine))
@@ -189,24 +195,26 @@ def _held(config: PlanConfig, machine: Hardware) -> PlanConfig:
 
 
 def _cost(config: PlanConfig, machine: Hardware) -> Cost:
+    worst, config = config, replace(config, dead=0.0)
     flops, wire = flops_of(config), wire_of(config)
-    everyone = machine.matmul * machine.attained * config.columns * config.rows
     bandwidth = machine.bandwidth * machine.attained
     columns = machine.near if config.columns <= machine.node else machine.far
     rows = machine.near if config.columns * config.rows <= machine.node else machine.far
     between_columns = wire["sums over units"] + wire["scores of candidates"]
     each = 1 / (machine.attained * config.columns * config.rows)
-    scores = config.steps * config.batch * (config.units + config.columns * config.revived)
+    scores = config.steps * config.batch * config.units
     seconds = {
-        "running the model": flops["running the model"] / everyone,
-        "dense products": flops["dense products"] / everyone,
+        "running the model": flops["running the model"] / machine.running * each,
+        "dense products": flops["dense products"] / machine.matmul * each,
         "screening": scores / machine.scores * each,
         "sparse products": flops["sparse products"] / 2 * FLOAT / machine.rows * each,
-        "optimiser and gradients": config.steps * traffic_of(config) / bandwidth,
+        "the batch": config.steps * PASSES * FLOAT * config.batch_here * config.d / bandwidth,
+        "optimiser and gradients": config.steps * traffic_of(config, machine) / bandwidth,
+        "calls": config.steps * CALLS,
         "sending": between_columns / (columns * machine.attained)
         + wire["means of gradients"] / (rows * machine.attained),
     }
-    return Cost(memory_of(config, machine), disk_of(config), flops, wire, seconds)
+    return Cost(memory_of(worst, machine), disk_of(config), flops, wire, seconds)
 
 
 def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
@@ -217,20 +225,21 @@ def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
     # Dead units' gradients are made beside the others', and added.
     gradients = FLOAT * parameters * (2 if dead else 1)
     moments = [
-        {"scores of all units": screening_bytes(t, u, d, machine.compiled), "the batch": READ * batch},
+        {"scores of all units": screening_bytes(t, u, d, machine), "the batch": READ * batch},
         {"gradients": float(gradients), "the batch": DONE * batch + places},
     ]
     if dead:
-        screened = FLOAT * dead * d + screening_bytes(t, dead, d, machine.compiled)
+        screened = FLOAT * dead * d + screening_bytes(t, dead, d, machine)
         moments.append({"scores of dead units": screened, "the batch": DONE * batch + places})
     fullest = max(moments, key=lambda moment: sum(moment.values()))
     return {"weights": float(FLOAT * parameters), "Adam's moments": 2.0 * FLOAT * parameters, **fullest}
 
 
-def screening_bytes(t: int, u: int, d: int, compiled: bool) -> float:
-    """Of read vectors and inputs in bf16 and a part of their product; uncompiled, of its scores in float32, twice."""
-    part = min(t, rows_at_once(u, on_cpu=compiled)) * u
-    return float(HALF * (u * d + t * d + part) + (0 if compiled else 2 * FLOAT * part))
+def screening_bytes(t: int, u: int, d: int, machine: Hardware) -> float:
+    """Of read vectors and inputs in bf16, if so, and a part of their product; uncompiled, of its scores, twice."""
+    part = min(t, rows_at_once(u, on_cpu=machine.compiled)) * u
+    rounded = 0 if machine.screened == FLOAT else machine.screened * (u * d + t * d)
+    return float(rounded + machine.screened * part + (0 if machine.compiled else 2 * FLOAT * part))
 
 
 def disk_of(config: PlanConfig) -> dict[str, float]:
@@ -277,13 +286,13 @@ def wire_of(config: PlanConfig) -> dict[str, float]:
     }
 
 
-def traffic_of(config: PlanConfig) -> float:
+def traffic_of(config: PlanConfig, machine: Hardware) -> float:
     """Bytes between memory and processor in a step of one process for what goes through all parameters.
 
-    Adam reads four tensors of their size and writes three; gradients are written, measured and cut; write vectors'
-    lengths are taken and read vectors rounded.
+    Beside Adam's step, lengths of write vectors are taken, and read vectors rounded where they are screened so.
     """
-    return float(FLOAT * config.parameters_here * (7 + 1 + 3) + (FLOAT + 3 * HALF) * config.units_here * config.d)
+    rounded = 0 if machine.screened == FLOAT else FLOAT + 2 * machine.screened
+    return float(STEP * config.parameters_here + (FLOAT + rounded) * config.units_here * config.d)
 
 
 def _size(value: float, unit: str) -> str:

@@ -86,13 +86,19 @@ class Run:
                     self.save()
                 if signal:
                     stop.signal = signal
-                    stop.leave()
+                    stop.leave(self._kept)
         return [self._finished(i) for i in range(len(self.jobs))]
 
     def save(self) -> None:
         """Writes a checkpoint, where there is a folder for it."""
         if self.folder is not None:
             self.team.write(self.folder, self.state(), [trainee.shares for trainee in self.trainees])
+
+    @property
+    def _kept(self) -> str:
+        if self.folder is None:
+            return "nothing half-written"
+        return f"{self.at:,} tokens are learned and lie in {self.folder}; resumed, it goes on from there"
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""

@@ -21,15 +21,18 @@ class Stop:
             self.leave()
         self.signal = number
 
-    def leave(self) -> None:
+    def leave(self, kept: str = "nothing half-written") -> None:
         """Leaves as the signal would have.
+
+        Args:
+            kept: what is left of the work, and how to go on with it, for whoever pressed Ctrl-C.
 
         Raises:
             KeyboardInterrupt, SystemExit: always.
         """
         if self.signal == signal.SIGTERM:
             raise SystemExit(TERMINATED)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(kept)
 
 
 @contextmanager

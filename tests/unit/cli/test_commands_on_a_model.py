@@ -78,6 +78,14 @@ def test_a_graph_from_a_file_is_proved_as_it_was_traced(invoke, folder, traced):
     assert found["faithfulness"] == json.loads(direct.out)["proof"]["faithfulness"]
 
 
+def test_a_graph_is_proved_on_the_model_that_it_names(invoke):
+    cats = ["The cat sat on the", "--target", " hill", "--against", " park", "--no-prove", "--graph", "cat.json"]
+    assert invoke("trace", *cats, "--model", "tiny").code == 0
+    done = invoke("prove", "cat.json", "--sizes", "5,10", "--draws", "3")
+    assert done.code == 0, done.err
+    assert "over 1 prompt" in done.out
+
+
 def test_inspect_shows_every_site_and_check(invoke, folder):
     words, document = invoke("inspect", str(folder)), invoke("inspect", str(folder), "--json")
     assert (words.code, words.err, document.code, document.err) == (0, "", 0, "")

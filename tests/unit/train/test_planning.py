@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ from microtome.train.planning import PlanConfig, disk_of, flops_of, memory_of, p
 from microtome.train.sharding import Together
 from several_ranks import on_ranks
 
-HERE = Hardware("here", 1e11, 1e12, 1e10, 1e8, 1e10, 1e9, 1e9, 8, "a test", 1.0, compiled=True)
+HERE = Hardware("here", 1e11, 1e12, 1e10, 1e8, 1e10, 1e9, 1e9, 8, "a test", 1e11, 1.0, compiled=True)
 CLOSE = 0.15
 SITE = "resid.0"
 
@@ -50,7 +51,7 @@ def test_memory(settings):
     command = [sys.executable, script, json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=given_back)
     assert done.returncode == 0, done.stderr
-    machine = Hardware(**HERE.to_dict())
+    machine = replace(HERE, screened=choosing.screened_in(torch.device("cpu")).itemsize)
     assert sum(memory_of(PlanConfig(**settings), machine).values()) == pytest.approx(int(done.stdout), rel=CLOSE)
 
 

@@ -42,6 +42,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(point, uninterrupted, tmp_path)
     if point in LEFT:
         assert (tmp_path / "run" / checkpoint.FILE).exists()
         assert checkpoint.read(tmp_path / "run")["step"] == 9
+        assert ("resumed, it goes on from there" in done.stderr) == (point == "ctrl-c")
     train_many(source(), two_jobs(), out=tmp_path / "run", resume=True, **RUN)
     ours, theirs = weights(uninterrupted), weights(tmp_path / "run")
     assert ours.keys() == theirs.keys()

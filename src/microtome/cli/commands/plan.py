@@ -27,7 +27,7 @@ def plan(
     distinct: Annotated[int, typer.Option(min=0, help="Tokens that are kept; 0: as many as are trained on.")] = 0,
     dtype: Annotated[str, typer.Option(help="On the disk: bfloat16, float32, int8 or none.")] = "bfloat16",
     aux_k: Annotated[int, typer.Option(min=0, help="Dead units that a token revives.")] = 256,
-    dead: Annotated[float, typer.Option(min=0, max=1, help="Share of units that are dead at the worst.")] = 0.1,
+    dead: Annotated[float, typer.Option(min=0, max=1, help="Share of units dead at the worst, for memory.")] = 0.1,
     as_json: AsJson = False,
 ) -> None:
     """Memory, disk, work, bytes on the wire and hours of a harvest and a training run, by formulas."""

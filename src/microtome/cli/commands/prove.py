@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, AsJson, Draws, ModelName, ProofFile, Rule, Seed, Sizes, sizes_of
+from microtome.cli.options import SIZES, USUAL, AsJson, Draws, ProofFile, Rule, Seed, Sizes, sizes_of
 from microtome.cli.ranking import usual_sizes
 from microtome.cli.saying import give, say
 from microtome.core.errors import WrongUse
@@ -18,7 +18,7 @@ from microtome.core.errors import WrongUse
 )
 def prove(
     what: Annotated[str, typer.Argument(help="A graph.json, a task (`microtome list task`), or rows.jsonl.")],
-    model: ModelName = "smollm2",
+    model: Annotated[str | None, typer.Option("--model", "-m", help="A graph's own, or smollm2.")] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Prompts of the task; 50, or a file's every row.")] = None,
     rule: Rule = None,
     basis: Annotated[str | None, typer.Option(help="The units: neurons, or transcoders by name or path.")] = None,
@@ -37,7 +37,8 @@ def prove(
 
     claimed = mt.Graph.load(what) if is_graph else mt.task(what, n=n, seed=seed)
     numbers = asked or (usual_sizes(len(claimed.ranking)) if isinstance(claimed, mt.Graph) else SIZES)
-    opened = mt.open(model)
+    own = claimed.card["model"]["name"] if isinstance(claimed, mt.Graph) else USUAL
+    opened = mt.open(model or own)
     from microtome.circuit.weighing import ProofConfig
 
     proof = mt.prove(opened, claimed, numbers, draws, seed, basis, config=ProofConfig(rule=rule))

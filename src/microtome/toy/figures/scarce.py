@@ -23,8 +23,8 @@ class Settings(Config):
 
     features: int = 300
     probability: float = 0.03
-    points: tuple[int, ...] = (3, 5, 8, 20, 50, 100, 200, 500, 1000, 3000)
-    steps: int = 4_000
+    points: tuple[int, ...] = (3, 5, 8, 20, 50, 100, 200, 500, 2000)
+    steps: int = 2_500
     copies: int = 3
 
 

@@ -22,8 +22,8 @@ class Settings(Config):
     ratios: int = 13
     least: float = 0.2
     most: float = 2.5
-    steps: int = 4_000
-    copies: int = 12
+    steps: int = 3_000
+    copies: int = 8
 
 
 @dataclass(frozen=True, eq=False)

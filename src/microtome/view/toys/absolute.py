@@ -44,7 +44,8 @@ def _matrix(axes: "Axes", weights: Float[Tensor, "n u"], reads: Float[Tensor, "n
         (shown / shown.abs().amax(0).clamp_min(1e-12)).numpy(), cmap=SIGNED, vmin=-1, vmax=1, aspect="auto"
     )
     axes.set(xlabel="hidden unit", ylabel="feature")
-    whole = need("matplotlib.ticker", extra="figures").MaxNLocator(integer=True)
-    axes.yaxis.set_major_locator(whole)
+    ticker = need("matplotlib.ticker", extra="figures")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_title(title)
     return image
