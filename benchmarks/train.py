@@ -24,6 +24,7 @@ import torch
 from timing import machine, medians
 
 from microtome.activations.store import open_store
+from microtome.dictionary.choosing import screened_in
 
 HERE = Path(__file__).parent
 BATCH, UNITS, K, WIDTH = 4096, 8192, 32, 576
@@ -83,9 +84,10 @@ class Side:
 
 
 def product(width: int) -> tuple[float, float]:
-    """Seconds of the bf16 product of the encoder alone, what no step can be quicker than: into new memory, and kept."""
-    x, weights = torch.randn(BATCH, width).bfloat16(), torch.randn(UNITS, width).bfloat16()
-    kept = torch.empty(BATCH, UNITS, dtype=torch.bfloat16)
+    """Seconds of the product of the encoder alone, what no step can be quicker than: into new memory, and kept."""
+    kind = screened_in(torch.device("cpu"))
+    x, weights = torch.randn(BATCH, width).to(kind), torch.randn(UNITS, width).to(kind)
+    kept = torch.empty(BATCH, UNITS, dtype=kind)
     found = medians({"new": lambda: x @ weights.T, "kept": lambda: torch.mm(x, weights.T, out=kept)})
     return found["new"], found["kept"]
 
@@ -153,11 +155,10 @@ def told(
             f"{BATCH / one:9,.0f} tokens/s  {seconds['sae-lens'] / one:5.1f} x  {name}; after {end['step']} steps "
             f"unexplained {end['unexplained']:.4f}, L0 {end['l0']:.1f}, peak {end['peak_mb']:,.0f} MiB"
         )
+    kind = str(screened_in(torch.device("cpu"))).removeprefix("torch.")
     for where, one in zip(("new memory", "memory that is kept"), alone, strict=True):
-        part = one / seconds["microtome"]
-        print(
-            f"{BATCH / one:9,.0f} tokens/s  the encoder's bf16 product alone, into {where}; microtome: {part:.2f} of it"
-        )
+        said = f"the encoder's {kind} product alone, into {where}; microtome: {one / seconds['microtome']:.2f} of it"
+        print(f"{BATCH / one:9,.0f} tokens/s  {said}")
     if len(seeds) > 1:
         print(f"microtome with {len(seeds)} seeds: unexplained {', '.join(f'{one:.4f}' for one in seeds)}")
     ours = last["microtome"]

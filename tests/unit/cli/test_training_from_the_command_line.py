@@ -6,7 +6,11 @@ import pytest
 
 from microtome.cli.settings import settings_of
 from microtome.core.errors import WrongUse
-from microtome.dictionary.saving import load
+from microtome.data.corpus import corpus
+from microtome.dictionary.architectures.topk import TopK
+from microtome.dictionary.geometry import sae
+from microtome.dictionary.saving import load, save
+from microtome.dictionary.starting import untrained
 
 
 def test_a_store_becomes_a_dictionary(invoke, folder, tmp_path):
@@ -35,6 +39,21 @@ def test_a_store_becomes_a_dictionary(invoke, folder, tmp_path):
     document = json.loads(invoke(*words, *more, "--resume", "--json").out)
     assert document["final"]["tokens"] == 512
     assert document["card"]["config"]["job"]["name"] == "topk sae resid.1 16 units"
+
+
+def test_losses_are_measured_on_documents_that_it_did_not_learn_from(invoke, folder, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n\n".join(f"{n} green bottles, hanging on the wall" for n in range(40)))
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps({"text": text}) + "\n"
+                                                 for text in corpus("texts.txt").split()[1].documents()))  # fmt: skip
+    assert invoke("harvest", "texts.txt", "--site", "resid.1", "--model", str(folder), "--out", "store").code == 0
+    made = untrained(sae("resid.1", 64, 16), TopK(k=2), seed=0)
+    save(made, tmp_path / "sae")
+    words = ("measure", "sae", "--store", "store", "--model", str(folder), "--json", "--texts")
+    found = {name: json.loads(invoke(*words, name).out) for name in ("texts.txt", "held.jsonl")}
+    assert found["texts.txt"] == found["held.jsonl"]
+    whole = json.loads(invoke(*words, "texts.txt", "--whole").out)
+    added = "cross-entropy added"
+    assert whole[added]["value"] != found["texts.txt"][added]["value"]
 
 
 def test_a_misspelt_setting_names_the_nearest(invoke, folder, tmp_path):

@@ -18,7 +18,9 @@ def measure(
     store: Annotated[Path, typer.Option(help="Activations of its sites (`microtome harvest`).")] = Path("store"),
     whole: Annotated[bool, typer.Option("--whole", help="All documents, not the tenth held out.")] = False,
     model: Annotated[str | None, typer.Option(help="For texts and concepts: the model that was harvested.")] = None,
-    texts: Annotated[str | None, typer.Option(help="For the cross-entropy: texts to read.")] = None,
+    texts: Annotated[
+        str | None, typer.Option(help="For the cross-entropy: texts to read; of the store's own, the tenth held out.")
+    ] = None,
     null: Annotated[list[Path] | None, typer.Option(help="A dictionary to beat; several may be given.")] = None,
     concept: Annotated[
         list[str] | None,
@@ -34,15 +36,18 @@ def measure(
     from microtome.activations.store import open_store
     from microtome.bench.config import MeasureConfig
     from microtome.bench.measuring import measure as run
+    from microtome.data.corpus import corpus_of
     from microtome.dictionary.exchange import load_dictionary
     from microtome.model.opening import open as open_model
 
-    measured = open_store(store) if whole else open_store(store).split()[1]
+    kept, read = open_store(store), None if texts is None else corpus_of(texts)
+    if read is not None and not whole and read.fingerprint == kept.card["texts"]["fingerprint"]:
+        read = read.split()[1]  # the very documents of the tenth held out
     found = run(
         load_dictionary(dictionary),
-        measured,
+        kept if whole else kept.split()[1],
         model=open_model(model) if model else None,
-        texts=texts,
+        texts=read,
         nulls={path.name: load_dictionary(path) for path in null or ()},
         config=MeasureConfig(seed=seed),
         concepts={name: name for name in concept} if concept else None,

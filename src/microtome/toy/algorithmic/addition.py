@@ -7,19 +7,19 @@ from random import Random
 
 from jaxtyping import Int
 from torch import Tensor
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2LMHeadModel
 
 from microtome.data.row import Row
 from microtome.data.task import Task
 from microtome.model import edits
 from microtome.model.edits import Edit
 from microtome.model.model import Model
-from microtome.model.opening import open
 from microtome.toy.algorithmic.fourier import within
 from microtome.toy.algorithmic.modular import FIRST, ModularConfig, Sums, learn, network, sums
 from microtome.toy.compiled.pairs import gathered
 from microtome.toy.compiled.truth import Truth, Wiring
 from microtome.toy.compiled.vocabulary import BOS_WORD, tokenizer_of
+from microtome.toy.gpt2 import SmallNetwork
 from microtome.toy.keeping import keep, kept
 
 SHIPPED = Path(__file__).parent / "shipped" / "addition"
@@ -27,22 +27,14 @@ KIND = "trained modular addition"
 
 
 @dataclass(frozen=True, eq=False)
-class Addition:
-    """A network that adds modulo a prime; `open()` opens it.
+class Addition(SmallNetwork):
+    """A network that adds modulo a prime; its words are the numbers and `=`.
 
     Attributes:
-        module: in float32.
-        tokenizer: of whole words, the numbers and `=`; puts a BOS before every text.
         config: how it was made.
     """
 
-    module: GPT2LMHeadModel
-    tokenizer: PreTrainedTokenizerFast
     config: ModularConfig
-
-    def open(self) -> Model:
-        """The network as a model, without a certificate."""
-        return open((self.module, self.tokenizer), certify=False)
 
     @property
     def sums(self) -> Sums:

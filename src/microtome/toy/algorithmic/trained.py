@@ -8,17 +8,17 @@ from random import Random
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2LMHeadModel
 
 from microtome.data.row import Row
 from microtome.data.task import Task
 from microtome.model.edits import Edit
 from microtome.model.model import Model
-from microtome.model.opening import open
 from microtome.toy.algorithmic.induction import InductionConfig, Rows, drawn, learn, network
 from microtome.toy.compiled.pairs import gathered
 from microtome.toy.compiled.truth import Truth, Wiring
 from microtome.toy.compiled.vocabulary import BOS_WORD, tokenizer_of
+from microtome.toy.gpt2 import SmallNetwork
 from microtome.toy.keeping import keep, kept
 
 SHIPPED = Path(__file__).parent / "shipped" / "induction"
@@ -28,25 +28,17 @@ TESTED, SEED = 200, 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
-    """Trained induction heads; `open()` opens the network.
+class Trained(SmallNetwork):
+    """Trained induction heads; the words are `w1`, `w2`, ….
 
     Attributes:
-        module: in float32.
-        tokenizer: of whole words, `w1`, `w2`, …; puts a BOS before every text.
         config: how it was made.
         truth: the heads and who reads whom, as they are once it has learned; tests hold what ships to what
             happens when heads are removed. The other heads of layer 0 are in no list: they write what is not needed.
     """
 
-    module: GPT2LMHeadModel
-    tokenizer: PreTrainedTokenizerFast
     config: InductionConfig
     truth: Truth
-
-    def open(self) -> Model:
-        """The network as a model, without a certificate."""
-        return open((self.module, self.tokenizer), certify=False)
 
     def rows(self, n: int = TESTED, seed: int = SEED) -> Rows:
         """Rows of the length that it was trained on, of a seed of their own."""

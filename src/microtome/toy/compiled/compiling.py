@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from microtome.data.task import Task
 from microtome.model.model import Model
-from microtome.model.opening import open
 from microtome.toy.compiled.answers import expected, said
 from microtome.toy.compiled.causal import causal_on
 from microtome.toy.compiled.interpreter import traced
@@ -22,31 +20,24 @@ from microtome.toy.compiled.programs import PROGRAMS
 from microtome.toy.compiled.truth import Truth, Wiring, truth_of
 from microtome.toy.compiled.vocabulary import tokenizer_of, words_of
 from microtome.toy.compiled.weights import network
+from microtome.toy.gpt2 import SmallNetwork
 
 
 @dataclass(frozen=True, eq=False)
-class Compiled:
-    """A program as a network, with the truth beside it. `mt.open((compiled.module, compiled.tokenizer))` opens it.
+class Compiled(SmallNetwork):
+    """A program as a network, with the truth beside it.
 
     Attributes:
-        module: in float32.
-        tokenizer: of whole words; puts a BOS before every text.
         program: what was compiled.
         truth: what each part does.
         placed: the program's parts and their places.
         words: of the vocabulary, by token id; the first is the BOS, which is also the answer "nothing".
     """
 
-    module: GPT2LMHeadModel
-    tokenizer: PreTrainedTokenizerFast
     program: Program
     truth: Truth
     placed: Placed
     words: tuple[str, ...]
-
-    def open(self) -> Model:
-        """The network as a model, without a certificate."""
-        return open((self.module, self.tokenizer), certify=False)
 
     def expected(self, words: Iterable[str]) -> tuple[str, ...]:
         """The word that the program says at the BOS, where it is nothing, and at each word of an input.

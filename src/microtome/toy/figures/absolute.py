@@ -25,9 +25,8 @@ class Settings(Config):
     features: int = 40
     hidden: int = 16
     probabilities: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-    steps: int = 4_000
+    steps: int = 6_000
     copies: int = 4
-    batch: int = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +61,7 @@ def best(settings: Settings, importance: float) -> tuple[Absolutes, list[float]]
     """The best copy at each probability, and its loss on new inputs."""
     of = features(settings.features, list(settings.probabilities), importance, copies=settings.copies)
     of = replace(of, signed=True)
-    made = absolutes(of, ToyConfig(hidden=settings.hidden, steps=settings.steps, batch=settings.batch,
-                                   lr=3e-3, decay="cosine"))  # fmt: skip
+    made = absolutes(of, ToyConfig(hidden=settings.hidden, steps=settings.steps, lr=3e-3, decay="cosine"))
     random = torch.Generator().manual_seed(1)
     losses = torch.stack([made.loss(of.sample(4096, random), of.importance) for _ in range(32)]).mean(0)
     which = best_of(losses, settings.copies)
@@ -123,7 +121,7 @@ def lopsided(networks: Absolutes) -> tuple[float, int]:
 FIGURES.add(
     "absolute",
     Figure("Absolute values computed in superposition", "Elhage et al. 2022, section 9", run, Settings(),
-           Settings(features=100, hidden=40, steps=30_000, copies=8, batch=1024)),
+           Settings(features=100, hidden=40, steps=30_000, copies=8)),
     summary="hidden units that compute |x| of one feature, or of several that are sparse enough",
     home=__name__,
 )  # fmt: skip

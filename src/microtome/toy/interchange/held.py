@@ -7,7 +7,7 @@ from random import Random
 
 from jaxtyping import Int
 from torch import Tensor
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPT2LMHeadModel
 
 from microtome.core.errors import UnknownName
 from microtome.data.row import Row
@@ -15,13 +15,13 @@ from microtome.data.task import Task
 from microtome.model import edits
 from microtome.model.edits import Edit
 from microtome.model.model import Model
-from microtome.model.opening import open
 from microtome.toy.compiled.answers import expected, said
 from microtome.toy.compiled.language import Program
 from microtome.toy.compiled.pairs import gathered
 from microtome.toy.compiled.parts import shown
 from microtome.toy.compiled.truth import Truth, Wiring
 from microtome.toy.compiled.vocabulary import tokenizer_of, words_of
+from microtome.toy.gpt2 import SmallNetwork
 from microtome.toy.interchange.alignment import Alignment
 from microtome.toy.interchange.learning import InterchangeConfig, learn, network
 from microtome.toy.interchange.rows import UNSAID, Interchanges, interchanges, twos
@@ -34,19 +34,15 @@ HELD = ("induction", "reverse", "seen_before", "share_of_a", "two_back", "xor")
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
-    """A trained network whose circuit is known; `open()` opens it.
+class Held(SmallNetwork):
+    """A trained network whose circuit is known.
 
     Attributes:
-        module: in float32.
-        tokenizer: of whole words; puts a BOS before every text.
         config: how it was made.
         alignment: the program, and which node computes which of its values.
         words: of the vocabulary, by token id; the first is the BOS, which is also the answer "nothing".
     """
 
-    module: GPT2LMHeadModel
-    tokenizer: PreTrainedTokenizerFast
     config: InterchangeConfig
     alignment: Alignment
     words: tuple[str, ...]
@@ -55,10 +51,6 @@ class Held:
     def truth(self) -> Truth:
         """Which nodes do what; who reads whom is not known."""
         return self.alignment.truth
-
-    def open(self) -> Model:
-        """The network as a model, without a certificate."""
-        return open((self.module, self.tokenizer), certify=False)
 
     def expected(self, words: Iterable[str]) -> tuple[str, ...]:
         """What the program says at the BOS and at each word of an input.
