@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 # Everything that must hold before a change is taken. What needs real weights gets them first.
 test: lint
 	$(BIN)/microtome get smollm2
-	$(BIN)/pytest -m "not gemma and not peers" --numprocesses auto --dist loadfile
+	$(BIN)/pytest -m "not gemma and not peers" --numprocesses auto --dist worksteal
 
 # Other tools, as PyPI has them, and we make the same of the same dictionaries, whoever wrote them; and of a network.
 test-peers: $(VENV)/.installed-dev

@@ -41,15 +41,17 @@ def test_a_store_becomes_a_dictionary(invoke, folder, tmp_path):
     assert document["card"]["config"]["job"]["name"] == "topk sae resid.1 16 units"
 
 
-def test_losses_are_measured_on_documents_that_it_did_not_learn_from(invoke, folder, tmp_path):
+def test_losses_are_measured_on_documents_that_it_did_not_learn_from(invoke, tmp_path):
     (tmp_path / "texts.txt").write_text("\n\n".join(f"{n} green bottles, hanging on the wall" for n in range(40)))
     (tmp_path / "held.jsonl").write_text("".join(json.dumps({"text": text}) + "\n"
                                                  for text in corpus("texts.txt").split()[1].documents()))  # fmt: skip
-    assert invoke("harvest", "texts.txt", "--site", "resid.1", "--model", str(folder), "--out", "store").code == 0
-    made = untrained(sae("resid.1", 64, 16), TopK(k=2), seed=0)
+    assert invoke("harvest", "texts.txt", "--site", "resid.1", "--model", "tiny", "--out", "store").code == 0
+    made = untrained(sae("resid.1", 128, 16), TopK(k=2), seed=0)
     save(made, tmp_path / "sae")
-    words = ("measure", "sae", "--store", "store", "--model", str(folder), "--json", "--texts")
-    found = {name: json.loads(invoke(*words, name).out) for name in ("texts.txt", "held.jsonl")}
+    words = ("measure", "sae", "--store", "store", "--model", "tiny", "--json", "--texts")
+    done = {name: invoke(*words, name) for name in ("texts.txt", "held.jsonl")}
+    assert done["texts.txt"].code == 0, done["texts.txt"].err
+    found = {name: json.loads(one.out) for name, one in done.items()}
     assert found["texts.txt"] == found["held.jsonl"]
     whole = json.loads(invoke(*words, "texts.txt", "--whole").out)
     added = "cross-entropy added"
