@@ -174,11 +174,16 @@ def plan(on: str | Hardware = "here", **settings: Any) -> Plan:
         WrongUse: a size out of range, or units that no number of processors holds.
     """
     config = PlanConfig.from_dict(settings)
-    machine = measured(config.d, config.units, config.k) if on == "here" else on
-    machine = hardware(machine) if isinstance(machine, str) else machine
+    machine = _machine(on, config)
     if not config.columns:
         config = _held(config, machine)
     return Plan(config, machine, _cost(config, machine))
+
+
+def _machine(on: str | Hardware, config: PlanConfig) -> Hardware:
+    if isinstance(on, Hardware):
+        return on
+    return measured(config.d, config.units, config.k) if on == "here" else hardware(on)
 
 
 def _held(config: PlanConfig, machine: Hardware) -> PlanConfig:
