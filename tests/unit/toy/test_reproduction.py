@@ -90,6 +90,18 @@ def test_a_jump_is_told_from_steady_steps_whatever_the_jitter():
     assert not dynamics.jumps(path(jitter, kept=[False])).agrees  # nothing is kept, so nothing jumped
 
 
+def test_a_longer_run_says_the_same_of_falls_and_jumps():
+    random = torch.Generator().manual_seed(0)
+    moved = torch.rand(100, generator=random).cumsum(0)
+    way = 0.5 * torch.cat([moved / moved[-1], torch.ones(900)])
+    losses = 2 - way + 1e-5 * torch.randn(1000, generator=random)  # what is left of it later is noise alone
+    long = dynamics.Data(tuple(range(1000)), losses, way[:, None], torch.tensor([True]))
+    short = dynamics.Data(tuple(range(120)), losses[:120], way[:120, None], torch.tensor([True]))
+    assert dynamics.settled(long) == dynamics.settled(short) < 100
+    assert dynamics.falls(long) == dynamics.falls(short)
+    assert dynamics.falls(long).agrees
+
+
 def test_features_end_at_their_levels():
     assert dynamics.levels(path([0.1, 0.5], [0.1, 0.0], kept=[True, False])).agrees
     assert not dynamics.levels(path([0.1, 0.4], [0.1, 0.0], kept=[True, False])).agrees

@@ -74,6 +74,13 @@ def levels(data: Data) -> Row:
     )  # fmt: skip
 
 
+def settled(data: Data) -> int:
+    """After how many glances every feature that is kept stays near where it ends; all, where none moves."""
+    path = data.dimensionality[:, data.kept]
+    away = ((path - path[-1:]).abs() > NEAR).any(1).nonzero().flatten().tolist()
+    return away[-1] + 1 if away else len(path) - 1
+
+
 def jumps(data: Data) -> Row:
     """Each feature that is kept makes most of its way, from where it began to where it ends, in a little of the time.
 
@@ -81,8 +88,7 @@ def jumps(data: Data) -> Row:
     time is that until the last of them is near its end: a longer run makes no jumps.
     """
     path = data.dimensionality[:, data.kept]
-    away = ((path - path[-1:]).abs() > NEAR).any(1).nonzero().flatten().tolist()
-    few = max(1, round(FEW * ((away[-1] + 1) if away else len(path) - 1)))
+    few = max(1, round(FEW * settled(data)))
     way = (path[-1] - path[0]).abs().clamp_min(1e-12)
     shares = (path[few:] - path[:-few]).abs().amax(0) / way
     share = float(shares.median()) if len(shares) else 0.0
@@ -94,10 +100,13 @@ def jumps(data: Data) -> Row:
 
 
 def falls(data: Data) -> Row:
-    """The loss falls most where features move most, after the first tenth in which everything does."""
-    start = len(data.steps) // 10
-    moved = data.dimensionality.diff(dim=0).abs().sum(1)[start:]
-    fallen = -data.losses.diff()[start:]
+    """The loss falls most where features move most, until all have settled and after the first tenth of that time.
+
+    In that tenth everything moves, and later nothing does.
+    """
+    end = max(settled(data), 2)
+    moved = data.dimensionality.diff(dim=0).abs().sum(1)[end // 10 : end]
+    fallen = -data.losses.diff()[end // 10 : end]
     rank, p = rank_correlation(moved, fallen)
     return Row(
         "loss and jumps", "sudden drops of the loss are jumps of features",
@@ -109,7 +118,7 @@ def falls(data: Data) -> Row:
 FIGURES.add(
     "dynamics",
     Figure("Learning in jumps", "Elhage et al. 2022, section 6", run, Settings(),
-           Settings(features=400, hidden=30, steps=20_000, batch=4096)),
+           Settings(features=400, hidden=30, steps=20_000, batch=4096, seen=1_000)),
     summary="features jump between dimensionalities while a model learns, and the loss falls with them",
     home=__name__,
 )  # fmt: skip
