@@ -24,11 +24,19 @@ from microtome.train.trainee import Trainee
 
 SITE, STEPS = "resid.0", 7
 LAYER, TOKENS = 15, 16_384
-CASES = (
+# Sizes that the plan's constants were fitted to, and others that they were not.
+FITTED = (
     {"d": 576, "units": 8192, "k": 32, "batch": 4096},
     {"d": 256, "units": 16384, "k": 32, "batch": 2048},
     {"d": 1024, "units": 4096, "k": 64, "batch": 1024},
     {"d": 512, "units": 32768, "k": 16, "batch": 1024},
+)
+OTHERS = (
+    {"d": 768, "units": 6144, "k": 48, "batch": 2048},
+    {"d": 384, "units": 12288, "k": 24, "batch": 4096},
+    {"d": 2048, "units": 4096, "k": 32, "batch": 1024},
+    {"d": 576, "units": 4096, "k": 32, "batch": 2048},
+    {"d": 128, "units": 2048, "k": 16, "batch": 4096},
 )
 
 
@@ -95,9 +103,12 @@ def beside(
 def main() -> None:
     """Each case in turn."""
     print(machine(), flush=True)
-    for case in CASES:
-        trained(case)
-    harvested()
+    for words, cases in (("fitted to", FITTED), ("others", OTHERS)):
+        print(f"{words}:", flush=True)
+        for case in cases:
+            trained(case)
+        if cases is FITTED:
+            harvested()
 
 
 if __name__ == "__main__":

@@ -69,6 +69,13 @@ def test_phases_are_told_by_which_features_are_kept():
     assert phases.region(squared, 1).tolist() == [0, 1, 2, 0]
 
 
+def test_a_model_that_has_learned_nothing_sticks_nowhere():
+    p, nothing = torch.tensor([1.0, 0.5]), torch.full((2, 3), torch.nan)
+    found = uniform.rows(uniform.Data(p, torch.tensor([9.0, 9.0]), nothing, torch.zeros(2, 3, 1), ((), ())))
+    assert not any(row.agrees for row in found)
+    assert any(row.here.startswith("0% within") for row in found)
+
+
 def test_chance_is_the_share_of_the_range_that_lies_near_a_fraction():
     assert uniform.covered(torch.tensor([0.5]), 0.0, 1.0) == pytest.approx(2 * uniform.NEAR, abs=1e-3)
 

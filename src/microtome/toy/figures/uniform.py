@@ -80,7 +80,9 @@ def rows(data: Data) -> tuple[Row, ...]:
     found = data.dimensionality[~data.dimensionality.isnan()]
     fractions = torch.tensor([float(one) for one in LINES])
     near = (found[:, None] - fractions).abs().amin(1) < NEAR
-    chance = covered(fractions, float(found.min()), float(found.max()))
+    share, chance = 0.0, 0.0  # a model that has hardly learned represents nothing
+    if len(found):
+        share, chance = float(near.float().mean()), covered(fractions, float(found.min()), float(found.max()))
     seen = [str(one) for one, close in zip(LINES, ((found[:, None] - fractions).abs() < NEAR).T, strict=True)
             if int(close.sum()) >= 2]  # fmt: skip
     named = Counter(
@@ -94,8 +96,8 @@ def rows(data: Data) -> tuple[Row, ...]:
             + (f", p = {p[half].max():.2f} to {p[half].min():.2f}" if half.any() else ""), int(half.sum()) >= 3),
         Row("D* of the sparsest", "falls on, below 1/2", f"{star[-1]:.2f} at p = {p[-1]:.2f}", float(star[-1]) < 0.45),
         Row("dimensionalities of single features", "stick at a few fractions",
-            f"{near.float().mean():.0%} within {NEAR} of one of {', '.join(map(str, LINES))}, which make up "
-            f"{chance:.0%} of the range", float(near.float().mean()) > 2 * chance),
+            f"{share:.0%} within {NEAR} of one of {', '.join(map(str, LINES))}, which make up "
+            f"{chance:.0%} of the range", share > 2 * chance),
         Row("which fractions", "3/4, 2/3, 1/2, 2/5 and 3/8",
             f"at least two features near each of {', '.join(seen) or '0'}",
             len(seen) == len(LINES)),
