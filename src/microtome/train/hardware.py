@@ -115,11 +115,11 @@ def measured(d: int = 512, units: int = 16384, k: int = 32) -> Hardware:
     few, fewer = x[:, :16].contiguous(), w[:, :16].contiguous()
     kernels, product, whole = kernels_for(x), narrow @ rounded, x @ w.T
     picks = kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u))
-    values, stepped = torch.ones(len(picks), device=device), _step(w)
+    values, stepped = torch.ones(len(picks), device=device), _step(torch.zeros(NUMBERS, device=device))
     multiplying = _seconds(lambda: torch.mm(narrow, rounded, out=product), device)
     screening = _seconds(lambda: kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u)), device)
     adding = _seconds(lambda: _sparse(kernels, x, w, values, picks), device)
-    bandwidth = STEP * w.numel() / _seconds(stepped, device)
+    bandwidth = STEP * NUMBERS / _seconds(stepped, device)
     return Hardware(
         "here", 2 * t * u * d / multiplying, _memory(device), bandwidth, t * u / screening,
         3 * w[0].nbytes * len(picks) / adding, bandwidth / 3, bandwidth / 3, 1 << 20,
