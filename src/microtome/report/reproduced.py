@@ -37,7 +37,7 @@ class Made:
         title, source: what it shows, and the paper.
         rows: its claims.
         seconds: that making it took.
-        shrunk: what is smaller than by the full settings.
+        shrunk: what is smaller than by the full settings, or than in the paper; a sentence.
         card: how it was made.
         work: seconds of processor time in that, which other work on the machine does not lengthen; 0 where an older
             record does not say.
@@ -143,7 +143,7 @@ def _made(folder: Path, full: bool, name: str) -> Made:
     with written_whole(folder / f"{name}.png") as temporary:
         DRAWINGS.get(name)(found.data).savefig(temporary, dpi=DPI, format="png")
     card = RunCard(KIND, FORMAT, SEED, _settings(figure, full)).to_dict()
-    shrunk = "" if full else figure.shrunk
+    shrunk = figure.shrunk(full=full)
     made = Made(name, figure.title, figure.source, found.rows, seconds, shrunk, card, work, machine())
     write_json(folder / f"{name}.json", made.to_dict())
     return made
@@ -179,7 +179,7 @@ def _cells(made: Iterable[Made]) -> Iterator[tuple[str, str, str, str, str]]:
 
 
 def _about(one: Made) -> str:
-    shrunk = f" Smaller than with `--full`: {one.shrunk}." if one.shrunk else ""
+    shrunk = f" {one.shrunk}" if one.shrunk else ""
     work = f" ({one.work:,.0f} s of the processor's time)" if one.work else ""
     return f"After {one.source}. Took {one.seconds:,.0f} s{work}.{shrunk}"
 

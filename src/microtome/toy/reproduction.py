@@ -52,8 +52,9 @@ class Figure(Generic[Settings]):
         title: over it.
         source: where it is from.
         run: makes it.
-        quick, full: settings that take well under a minute on two cores, and the full ones: the size of the
-            paper, or ours where it gives none.
+        quick, full: settings that take well under a minute on two cores, and those that may take an hour of one: the
+            size of the paper where that is enough, ours where it gives none.
+        paper: its own, where they are larger still.
     """
 
     title: str
@@ -61,18 +62,23 @@ class Figure(Generic[Settings]):
     run: Callable[[Settings], Found]
     quick: Settings
     full: Settings
+    paper: Settings | None = None
 
     def made(self, *, full: bool = False) -> Found:
         """Makes it, by one or the other settings."""
         return self.run(self.full if full else self.quick)
 
-    @property
-    def shrunk(self) -> str:
-        """What the quick settings make smaller, in words; empty where nothing is."""
-        quick, full = self.quick.to_dict(), self.full.to_dict()
-        changed = [f"{name} {_short(quick[name])} for {_short(full[name])}" for name in quick
-                   if quick[name] != full[name]]  # fmt: skip
-        return ", ".join(changed)
+    def shrunk(self, *, full: bool = False) -> str:
+        """What the quick settings make smaller, or the full ones, in words; empty where nothing is."""
+        if full:
+            return "" if self.paper is None else f"Smaller than in the paper: {_smaller(self.full, self.paper)}."
+        return f"Smaller than with `--full`: {_smaller(self.quick, self.full)}."
+
+
+def _smaller(small: Config, large: Config) -> str:
+    here, there = small.to_dict(), large.to_dict()
+    return ", ".join(f"{name} {_short(here[name])} for {_short(there[name])}" for name in here
+                     if here[name] != there[name])  # fmt: skip
 
 
 def _short(value: Any) -> str:

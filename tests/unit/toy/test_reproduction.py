@@ -51,7 +51,8 @@ def test_a_figure_is_made_and_drawn(name, tmp_path):
     picture = tmp_path / "figure.png"
     DRAWINGS.get(name)(found.data).savefig(picture, dpi=50)
     assert picture.stat().st_size > 5_000
-    assert figure.shrunk != ""
+    assert " for " in figure.shrunk()
+    assert (" for " in figure.shrunk(full=True)) is (figure.paper is not None)
 
 
 def test_axes_bear_their_names():
@@ -171,7 +172,7 @@ def test_a_page_holds_pictures_and_claims_and_a_run_goes_on_where_it_stopped(tmp
     monkeypatch.setattr(reproduced, "FIGURES", small(30))
     (one,) = reproduced.reproduce(tmp_path)
     assert len(one.rows) == 3
-    assert one.shrunk == "steps 30 for 10,000, copies 2 for 16"
+    assert one.shrunk == "Smaller than with `--full`: steps 30 for 10,000, copies 2 for 16."
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")

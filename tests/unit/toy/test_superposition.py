@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microtome.core.errors import WrongUse
+from microtome.toy.superposition import learning
 from microtome.toy.superposition.absolute import Absolutes, absolutes
 from microtome.toy.superposition.analytic import (
     THREE_IN_TWO,
@@ -202,8 +203,8 @@ def test_a_model_learns_as_if_it_were_alone():
         parameters = {"weights": start[which].clone(), "bias": torch.zeros(len(which), 4)}
         x = of.sample(64, random(1))[which]
 
-        def losses():
-            return Toys(parameters["weights"], parameters["bias"]).loss(x, of.importance[which])
+        def losses(part, models):
+            return Toys(**part).loss(x[models], of.importance[which][models])
 
         descended(parameters, losses, ToyConfig(hidden=2, steps=20))
         return parameters["weights"].detach()
@@ -211,6 +212,16 @@ def test_a_model_learns_as_if_it_were_alone():
     start = torch.randn(2, 4, 2, generator=random())
     together_ = alone([0, 1])
     torch.testing.assert_close(together_, torch.cat([alone([0]), alone([1])]))
+
+
+def test_models_learn_the_same_in_parts_as_all_at_once(monkeypatch):
+    of, config = features(4, [0.9, 0.5, 0.1]), ToyConfig(hidden=2, steps=20, batch=64)
+    at_once = learned(of, config).toys
+    for one_model in (64 * 4, 2 * 64 * 4):
+        monkeypatch.setattr(learning, "AT_A_TIME", one_model)
+        in_parts = learned(of, config).toys
+        torch.testing.assert_close(in_parts.weights, at_once.weights)
+        torch.testing.assert_close(in_parts.bias, at_once.bias)
 
 
 def test_a_run_is_the_same_again_and_is_seen_from_its_first_step_to_its_last():

@@ -111,7 +111,7 @@ def rows(one: Diagram) -> tuple[Row, Row, Row]:
 FIGURES.add(
     "phases",
     Figure("Phases by sparsity and importance", "Elhage et al. 2022, section 4", run, Settings(),
-           Settings(side=40, steps=10_000, batch=1024, copies=8)),
+           Settings(side=30, steps=5_000, batch=1024, copies=8)),
     summary="left out, in superposition, or with a dimension of its own: trained models beside closed forms",
     home=__name__,
 )  # fmt: skip

@@ -116,7 +116,8 @@ def covered(fractions: Float[Tensor, "f"], low: float, high: float) -> float:
 FIGURES.add(
     "uniform",
     Figure("Many features of equal importance", "Elhage et al. 2022, section 5", run, Settings(),
-           Settings(features=400, hidden=30, sparsities=32, least_probability=0.05, steps=50_000, batch=4096, lr=1e-3)),
+           Settings(features=400, hidden=30, least_probability=0.05, steps=25_000, batch=1024, lr=1e-3),
+           paper=Settings(features=400, hidden=30, least_probability=0.05, steps=50_000, batch=4096, lr=1e-3)),
     summary="dimensions per feature against sparsity, and the fractions at which dimensionalities stick",
     home=__name__,
 )  # fmt: skip

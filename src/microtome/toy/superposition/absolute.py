@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.toy.superposition.features import Features
-from microtome.toy.superposition.learning import ToyConfig, descended
+from microtome.toy.superposition.learning import Parameters, ToyConfig, descended
 from microtome.toy.superposition.toys import weighted
 
 
@@ -62,7 +62,10 @@ def absolutes(of: Features, config: ToyConfig) -> Absolutes:
         "second": torch.randn(models, config.hidden, n, generator=random) * scale,
         "bias": torch.zeros(models, n),
     }
-    descended(
-        parameters, lambda: Absolutes(**parameters).loss(of.sample(config.batch, random), of.importance), config
-    )  # fmt: skip
+
+    def losses(part: Parameters, models: slice) -> Float[Tensor, "i"]:
+        some = of[models]
+        return Absolutes(**part).loss(some.sample(config.batch, random), some.importance)
+
+    descended(parameters, losses, config)
     return Absolutes(**{name: one.detach() for name, one in parameters.items()})

@@ -28,6 +28,10 @@ class Source(Protocol):
         """So many inputs for each model."""
         ...
 
+    def __getitem__(self, models: slice) -> "Source":
+        """What some of the models learn from."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -76,17 +80,22 @@ class Features:
                 do=f"give probabilities of at most 1/{self.sets}: one at a time is active",
             )  # fmt: skip
 
+    def __getitem__(self, models: slice) -> "Features":
+        """Those of some models."""
+        return replace(self, probability=self.probability[models], importance=self.importance[models])
+
     def sample(self, size: int, random: torch.Generator) -> Float[Tensor, "i t n"]:
         """So many inputs for each model."""
         models, n = self.probability.shape
         values = torch.rand(models, size, n, generator=random, device=random.device)
         if self.sets == 1:  # one draw tells both: below p it is uniform on [0, p]
             p = self.probability[:, None].to(random.device)
-            active = values < p
-            values = values / p.clamp_min(torch.finfo(p.dtype).tiny)
+            off = values.div_(p.clamp_min(torch.finfo(p.dtype).tiny)) >= 1
         else:
-            active = self._active(size, random)
-        return torch.where(active, 2 * values - 1 if self.signed else values, 0)
+            off = ~self._active(size, random)
+        if self.signed:
+            values.mul_(2).sub_(1)
+        return values.masked_fill_(off, 0)
 
     def repeated(self, copies: int) -> "Features":
         """The same for so many models each, copies beside one another."""
@@ -135,6 +144,10 @@ class Points:
 
     x: Float[Tensor, "i t n"]
     importance: Float[Tensor, "i n"]
+
+    def __getitem__(self, models: slice) -> "Points":
+        """Those of some models."""
+        return Points(self.x[models], self.importance[models])
 
     def sample(self, size: int, random: torch.Generator) -> Float[Tensor, "i t n"]:
         """All of them, whatever is asked."""

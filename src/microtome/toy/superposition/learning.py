@@ -15,6 +15,9 @@ from microtome.toy.superposition.features import Source
 from microtome.toy.superposition.toys import Toys
 
 Parameters = dict[str, Tensor]
+Losses = Callable[[Parameters, slice], Float[Tensor, "i"]]
+# Numbers of inputs that are learned from at a time, of one model at least: what is made of them stays in a cache.
+AT_A_TIME = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -82,44 +85,73 @@ def learned(source: Source, config: ToyConfig) -> Learned:
     models, n = source.importance.shape
     start = torch.randn(models, n, config.hidden, generator=random) * (2 / (n + config.hidden)) ** 0.5
     parameters = {"weights": start, "bias": torch.zeros(models, n)}
-    steps, losses, path = [], [], []
+    steps, kept, path = [], [], []
 
     def seen(step: int, loss: Float[Tensor, "i"]) -> None:
         steps.append(step)
-        losses.append(loss)
+        kept.append(loss)
         path.append(toys({name: one.detach().clone() for name, one in parameters.items()}))
 
     def toys(of: Parameters) -> Toys:
         return Toys(of["weights"], of["bias"], config.relu)
 
-    descended(parameters, lambda: toys(parameters).loss(source.sample(config.batch, random), source.importance), config,
-              seen)  # fmt: skip
+    def losses(of: Parameters, models: slice) -> Float[Tensor, "i"]:
+        some = source[models]
+        return toys(of).loss(some.sample(config.batch, random), some.importance)
+
+    descended(parameters, losses, config, seen)
     made = toys({name: one.detach() for name, one in parameters.items()})
-    return Learned(made, tuple(steps), torch.stack(losses) if losses else torch.empty(0, models), tuple(path))
+    return Learned(made, tuple(steps), torch.stack(kept) if kept else torch.empty(0, models), tuple(path))
 
 
 def descended(
     parameters: Parameters,
-    losses: Callable[[], Float[Tensor, "i"]],
+    losses: Losses,
     config: ToyConfig,
     seen: Callable[[int, Float[Tensor, "i"]], None] | None = None,
 ) -> None:
-    """Steps of Adam on parameters in place, for the sum of the models' losses: no model feels another's."""
+    """Steps of Adam on parameters in place, for the sum of the models' losses: no model feels another's.
+
+    Args:
+        parameters: of all models; `bias` has a number for each feature.
+        losses: of some models by their parameters, and which they are.
+        config: how long, and how fast.
+        seen: is shown losses before a step.
+    """
     for one in parameters.values():
-        one.requires_grad_(True)
+        one.requires_grad_(True).grad = torch.zeros_like(one)
+    parts = _parts(parameters, max(1, AT_A_TIME // (config.batch * parameters["bias"].shape[1])))
     adam = torch.optim.AdamW(parameters.values(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(adam, _cosine(config))
     glances = {round(i * (config.steps - 1) / max(config.seen - 1, 1)) for i in range(config.seen)}
     with working("training toy models", config.steps) as shown:
         for step in range(config.steps):
-            loss = losses()
+            adam.zero_grad(set_to_none=False)
+            found = torch.cat([_felt(losses(part, models)) for models, part in parts])
             if seen is not None and step in glances:
-                seen(step, loss.detach())
-            adam.zero_grad(set_to_none=True)
-            loss.sum().backward()
+                seen(step, found)
             adam.step()
             rate.step()
             shown(1)
+
+
+def _parts(parameters: Parameters, size: int) -> list[tuple[slice, Parameters]]:
+    """So many models at a time, as views of the whole; their gradients are views too, so that Adam finds them."""
+    parts = []
+    for start in range(0, len(parameters["bias"]), size):
+        models, part = slice(start, start + size), {}
+        for name, whole in parameters.items():
+            assert whole.grad is not None
+            part[name] = whole.detach()[models].requires_grad_(True)
+            part[name].grad = whole.grad[models]
+        parts.append((models, part))
+    return parts
+
+
+def _felt(losses: Float[Tensor, "i"]) -> Float[Tensor, "i"]:
+    """The losses, once gradients are there."""
+    losses.sum().backward()
+    return losses.detach()
 
 
 def _cosine(config: ToyConfig) -> Callable[[int], float]:

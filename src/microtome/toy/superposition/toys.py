@@ -62,4 +62,5 @@ def weighted(
     out: Float[Tensor, "i t n"], target: Float[Tensor, "i t n"], importance: Float[Tensor, "i n"]
 ) -> Float[Tensor, "i"]:
     """L: summed over features, averaged over inputs."""
-    return ((out - target).square() * importance[:, None]).sum(2).mean(1)
+    squared = torch.nn.functional.mse_loss(out, target, reduction="none")
+    return (squared.sum(1) * importance).sum(1) / out.shape[1]
