@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from microtome.activations.coding import Coded, room
-from microtome.activations.manifest import Manifest
+from microtome.activations.manifest import NAME, Manifest
 from microtome.activations.shards import Shard
 from microtome.activations.shuffled import BUFFER_BYTES, Shuffled
 from microtome.core import fingerprint
@@ -247,6 +247,11 @@ class ActivationStore:
                 do="choose one of its sites, or harvest that one",
             )
         return site
+
+
+def is_store(path: str | Path) -> bool:
+    """Whether a folder is a store of activations, whole or not."""
+    return Path(path, NAME).is_file()
 
 
 def open_store(path: str | Path) -> ActivationStore:

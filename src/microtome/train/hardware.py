@@ -21,8 +21,9 @@ TERA, GIGA = 1e12, 1e9
 STEP = 44
 # Share of the rate of float32 products that a harvest attains: attention, norms, tokenising and writing are the rest.
 HARVESTED = 0.7
-# Numbers of a matrix that this machine is measured on: more than caches hold.
-NUMBERS = 1 << 23
+# Numbers of a matrix that this machine is measured on, at least, and of the parameters of Adam's step at most: some
+# caches hold as much as the one, none as much as the other.
+NUMBERS, MOST = 1 << 23, 1 << 25
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,12 @@ def measured(d: int = 512, units: int = 16384, k: int = 32) -> Hardware:
     few, fewer = x[:, :16].contiguous(), w[:, :16].contiguous()
     kernels, product, whole = kernels_for(x), narrow @ rounded, x @ w.T
     picks = kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u))
-    values, stepped = torch.ones(len(picks), device=device), _step(torch.zeros(NUMBERS, device=device))
+    parameters = min(max(2 * d * units, NUMBERS), MOST)
+    values, stepped = torch.ones(len(picks), device=device), _step(torch.zeros(parameters, device=device))
     multiplying = _seconds(lambda: torch.mm(narrow, rounded, out=product), device)
     screening = _seconds(lambda: kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u)), device)
     adding = _seconds(lambda: _sparse(kernels, x, w, values, picks), device)
-    bandwidth = STEP * NUMBERS / _seconds(stepped, device)
+    bandwidth = STEP * parameters / _seconds(stepped, device)
     return Hardware(
         "here", 2 * t * u * d / multiplying, _memory(device), bandwidth, t * u / screening,
         3 * w[0].nbytes * len(picks) / adding, bandwidth / 3, bandwidth / 3, 1 << 20,

@@ -293,6 +293,22 @@ def test_harvest_fills_a_store_and_goes_on_with_it(invoke, folder):
     assert "dtype 'bfloat16' there, 'int8' asked" in other.err
 
 
+def test_inspect_reads_every_byte_of_a_store(invoke, folder):
+    Path("texts.txt").write_text("the cat sat on a mat\n" * 20)
+    assert invoke("harvest", "texts.txt", "--site", "resid.1", "--model", str(folder), "--out", "s").code == 0
+    done = invoke("inspect", "s")
+    assert done.code == 0, done.err
+    assert done.out.endswith("every byte is as it was written\n")
+    assert json.loads(invoke("inspect", "s", "--json").out)["sites"] == {"resid.1": 64}
+    (shard,) = Path("s").glob("*.safetensors")
+    raw = bytearray(shard.read_bytes())
+    raw[-100] ^= 1
+    shard.write_bytes(raw)
+    done = invoke("inspect", "s")
+    assert (done.code, done.out) == (4, "")
+    assert str(shard) in done.err
+
+
 def test_a_trace_in_units_of_the_shipped_transcoders(invoke):
     ball, boat = "Tom has a red ball. Tom likes his", "Tom has a red boat. Tom likes his"
     asked = ["trace", ball, "--counterfactual", boat, "--model", "tiny", "--basis", "tiny/transcoders"]

@@ -1,5 +1,6 @@
-"""`microtome inspect`: what a model is, which sites it has, and how exactly it can be looked into."""
+"""`microtome inspect`: what a model is, which sites it has, and how exactly it can be looked into; or a store."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,19 +12,26 @@ from microtome.core.errors import CheckFailed
 
 
 @main.command(
-    short_help="Show what a model is, and how exactly it can be looked into.",
+    short_help="Show what a model is, and how exactly it can be looked into; or check a store.",
     epilog="Example: microtome inspect smollm2",
 )
 def inspect(
-    model: Annotated[str, typer.Argument(help="A name, a folder, a .gguf file or a hub id.")],
+    model: Annotated[
+        str, typer.Argument(help="A name, a folder, a .gguf file or a hub id; or what `microtome harvest` made.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Opens a model and shows its certificate: every figure measured on it at opening, with its tolerance.
 
-    Leaves with 4 where a check failed.
+    Of a store of activations it reads every byte, and compares it with what was written. Leaves with 4 where a check
+    failed.
     """
     import microtome as mt
+    from microtome.activations.store import is_store
 
+    if is_store(model):
+        _store(Path(model), as_json)
+        return
     opened = mt.open(model)
     certificate = opened.certificate
     if certificate is None:
@@ -34,3 +42,13 @@ def inspect(
     else:
         say(f"{opened}\nsites: {' '.join(opened.patterns())}\n\n{certificate}")
     certificate.require()
+
+
+def _store(path: Path, as_json: bool) -> None:
+    from microtome.activations.store import open_store
+
+    store = open_store(path)
+    store.verify()
+    say(f"{store.summary()}\n  every byte is as it was written", as_json=as_json)
+    if as_json:
+        give({"path": str(store.path), "sites": dict(store.widths), **store.card})
