@@ -131,7 +131,8 @@ def _kept(folder: Path, name: str, figure: Figure[Any], full: bool) -> Made | No
     found = read_artefact(record, kind=KIND, format=FORMAT, keys=("rows", "seconds", "shrunk"))
     if found["card"]["config"] != _settings(figure, full):
         return None
-    return Made(**{**found, "rows": tuple(Row(**row) for row in found["rows"])})
+    rows = tuple(Row(**row) for row in found["rows"])
+    return Made(**{**found, "rows": rows, "shrunk": figure.shrunk(full=full)})
 
 
 def _made(folder: Path, full: bool, name: str) -> Made:
@@ -159,9 +160,9 @@ def machine() -> str:
 
 def took(made: Sequence[Made]) -> str:
     """What all of them took, and where."""
-    told = f"All together took {sum(one.seconds for one in made):,.0f} s"
+    told = f"What they took adds up to {sum(one.seconds for one in made):,.0f} s by the clock"
     if all(one.work for one in made):
-        told += f", {sum(one.work for one in made):,.0f} s of it the processor's time"
+        told += f" and {sum(one.work for one in made):,.0f} s of the processor's time, some beside one another"
     machines = sorted({one.machine for one in made if one.machine})
     return f"{told}, on {' and '.join(machines)}." if machines else f"{told}."
 

@@ -44,7 +44,8 @@ class PlanConfig(Config):
         dead: share of units that are dead, at the worst; memory is planned for it, work and hours for none.
         columns: processes over which units are divided; 0 for the fewest, a power of two, whose memory holds them.
         rows: processes over which a batch is divided, for each of those.
-        parameters: of the model that is run to harvest, up to the site; 0 where activations are there already.
+        parameters: of the model that is run, up to the site; 0 where activations are there already. Processes divide a
+            harvest; where training streams, each of them holds the model and runs it over all texts.
         sites: that are harvested.
         distinct: tokens that are harvested and kept; 0 for as many as are trained on.
         dtype: in which activations are kept; `none` where training streams from the model.
@@ -97,6 +98,11 @@ class PlanConfig(Config):
     def kept(self) -> int:
         """Tokens whose activations are harvested."""
         return self.distinct or self.tokens
+
+    @property
+    def streams(self) -> bool:
+        """Whether the model runs while training does."""
+        return self.dtype == "none"
 
     @property
     def revived(self) -> int:
@@ -195,7 +201,8 @@ def _held(config: PlanConfig, machine: Hardware) -> PlanConfig:
         columns *= 2
     raise WrongUse(
         f"find processes enough for {config.units:,} units of width {config.d:,}",
-        found=f"a batch that leaves no room in {_size(machine.memory, 'B')}", do="give a smaller batch, or rows=",
+        found=f"{'a model and a batch' if config.streams else 'a batch'} that leave no room in "
+        f"{_size(machine.memory, 'B')}", do="give a smaller batch, or rows=, and harvest what a large model has first",
     )  # fmt: skip
 
 
@@ -223,7 +230,10 @@ def _cost(config: PlanConfig, machine: Hardware) -> Cost:
 
 
 def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
-    """Bytes of one process at the fullest moment: all units are screened, dead ones are, or gradients are there."""
+    """Bytes of one process at the fullest moment: all units are screened, dead ones are, or gradients are there.
+
+    Of a model that streams, its weights; the rows that wait in its buffer are as many as `StreamConfig` allows.
+    """
     parameters, t, u, d = config.parameters_here, config.batch_here, config.units_here, config.d
     dead, batch = config.revived, FLOAT * t * d
     places = PLACE * t * (config.k + min(config.aux_k, dead))
@@ -237,7 +247,8 @@ def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
         screened = FLOAT * dead * d + screening_bytes(t, dead, d, machine)
         moments.append({"scores of dead units": screened, "the batch": DONE * batch + places})
     fullest = max(moments, key=lambda moment: sum(moment.values()))
-    return {"weights": float(FLOAT * parameters), "Adam's moments": 2.0 * FLOAT * parameters, **fullest}
+    model = {"the model": float(machine.screened * config.parameters)} if config.streams else {}
+    return {"weights": float(FLOAT * parameters), "Adam's moments": 2.0 * FLOAT * parameters, **model, **fullest}
 
 
 def screening_bytes(t: int, u: int, d: int, machine: Hardware) -> float:
@@ -250,7 +261,7 @@ def screening_bytes(t: int, u: int, d: int, machine: Hardware) -> float:
 def disk_of(config: PlanConfig) -> dict[str, float]:
     """Bytes of the store, of a checkpoint, and of the dictionary."""
     parameters = config.units * (2 * config.d + 1) + config.d
-    row = 0 if config.dtype == "none" else TOLD_BYTES + config.sites * (row_bytes(config.d, config.dtype) + FLOAT)
+    row = 0 if config.streams else TOLD_BYTES + config.sites * (row_bytes(config.d, config.dtype) + FLOAT)
     return {
         "activations": float(config.kept * row),
         "a checkpoint": float(3 * FLOAT * parameters + 8 * config.units),
@@ -269,9 +280,10 @@ def flops_of(config: PlanConfig) -> dict[str, float]:
     if dead:
         screened += min(active + math.ceil(SPARE_SHARE * active) + SPARE, dead)
     sparse = 2 * tokens * d * (screened + 4 * (config.k + active))
-    parameters = config.parameters_here * config.columns * config.rows
+    processes = config.columns * config.rows
+    parameters = config.parameters_here * processes
     return {
-        "running the model": 2.0 * config.parameters * config.kept,
+        "running the model": 2.0 * config.parameters * config.kept * (processes if config.streams else 1),
         "dense products": 2.0 * tokens * d * (config.units + dead),
         "sparse products": float(sparse),
         "optimiser": 12.0 * config.steps * parameters,

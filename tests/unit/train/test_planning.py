@@ -154,6 +154,17 @@ def test_what_does_not_fit_is_said_and_the_fewest_that_fit_are_found():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_a_model_that_streams_is_held_and_run_by_every_process():
+    asked = {"d": 64, "units": 512, "parameters": 1e9, "columns": 4}
+    kept, streamed = plan("a100", **asked), plan("a100", **asked, dtype="none")
+    assert streamed.cost.total("memory") - kept.cost.total("memory") == 2e9
+    running = "running the model"
+    for kind in ("flops", "seconds"):
+        assert streamed.cost.to_dict()[kind][running] == pytest.approx(4 * kept.cost.to_dict()[kind][running])
+    with pytest.raises(WrongUse, match="a model and a batch"):
+        plan("a100", **{**asked, "parameters": 1e11, "columns": 0}, dtype="none")
+
+
 def test_one_process_sends_nothing():
     assert plan("a100", d=64, units=512).cost.total("wire") == 0
 
@@ -165,7 +176,7 @@ def test_what_cannot_be_planned_is_refused():
         plan("h100", d=64, unit=64)
     with pytest.raises(WrongUse, match="units=0"):
         plan("h100", d=64, units=0)
-    with pytest.raises(WrongUse, match="leaves no room"):
+    with pytest.raises(WrongUse, match="leave no room"):
         plan("h100", d=8192, units=1 << 20, batch=1 << 24, columns=0)
 
 
