@@ -71,7 +71,8 @@ def astable(scores: Scores, found: Sequence[Standing]) -> str:
     return "\n\n".join([*parts, "## Networks", _SOLVED, _networks(scores, found)]) + "\n"
 
 
-_SOLVED = f"""*Solved by*: precision and recall reach {ENOUGH:g} in the mean over seeds, on heads and units or on edges, of trained
+_SOLVED = f"""\
+*Solved by*: precision and recall reach {ENOUGH:g} in the mean over seeds, on heads and units or on edges, of trained
 networks on heads and MLPs; a method that scores MLPs of programs only as wholes is not among them. *In sight, by*: the
 same, of the nodes in sight."""
 
