@@ -1,4 +1,4 @@
-"""Seconds that plans predict for steps of training and a harvest on this machine, beside what they take.
+"""Seconds that plans predict for steps, a harvest and a run of training on this machine, beside what they take.
 
 python benchmarks/plan.py
 """
@@ -9,106 +9,102 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from timing import machine
 
 import microtome as mt
 from microtome.activations.harvest import harvest
 from microtome.data.corpus import corpus, corpus_of
-from microtome.train.config import RunConfig
-from microtome.train.hardware import Hardware, measured
-from microtome.train.job import job
-from microtome.train.planning import plan
-from microtome.train.schedule import Schedule
-from microtome.train.trainee import Trainee
+from microtome.train.planning import Plan, plan
+from microtome.train.training import train
+from microtome.train.trial import step_seconds
 
-SITE, STEPS = "resid.0", 7
-LAYER, TOKENS = 15, 16_384
-# Sizes that the plan's constants were fitted to, and others that they were not.
-FITTED = (
+STEPS = 7
+LAYER, TOKENS, RUN = 15, 16_384, 64 * 4096
+QUIET = dict.fromkeys(("dead_units", "dense_units", "shrinkage"), "off")  # so small a run is ill
+# Sizes that are tried about as they are, and larger ones, of which a part is.
+TRIED = (
     {"d": 576, "units": 8192, "k": 32, "batch": 4096},
     {"d": 256, "units": 16384, "k": 32, "batch": 2048},
     {"d": 1024, "units": 4096, "k": 64, "batch": 1024},
     {"d": 512, "units": 32768, "k": 16, "batch": 1024},
-)
-OTHERS = (
     {"d": 768, "units": 6144, "k": 48, "batch": 2048},
     {"d": 384, "units": 12288, "k": 24, "batch": 4096},
     {"d": 2048, "units": 4096, "k": 32, "batch": 1024},
     {"d": 576, "units": 4096, "k": 32, "batch": 2048},
     {"d": 128, "units": 2048, "k": 16, "batch": 4096},
 )
-
-
-class Rows:
-    """What a trainee asks of a source."""
-
-    def __init__(self, d: int):
-        self.widths, self.mean_squared_norms, self.card = {SITE: d}, {SITE: float(d)}, {}
-
-
-def seconds(d: int, units: int, k: int, batch: int) -> float:
-    """The median step, after two that warm up; no unit is dead."""
-    one = job(site=SITE, units=units, k=k, dead_after="100%")
-    trainee = Trainee(
-        one, Schedule(one.training, RunConfig(tokens=100 * batch, batch=batch)), Rows(d), torch.device("cpu")
-    )
-    rows, taken = {SITE: torch.randn(batch, d, generator=torch.Generator().manual_seed(0))}, []
-    for step in range(STEPS + 2):
-        start = time.perf_counter()
-        trainee.learn(rows, step * batch)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[2:])
+LARGER = (
+    {"d": 576, "units": 65536, "k": 32, "batch": 4096},
+    {"d": 1024, "units": 32768, "k": 64, "batch": 4096},
+    {"d": 2048, "units": 16384, "k": 32, "batch": 2048},
+    {"d": 576, "units": 8192, "k": 32, "batch": 32768},
+)
 
 
 def harvested() -> None:
-    """SmolLM2 to a layer in its middle; what lies on the disk is read before."""
-    model = mt.open("smollm2", certify=False)
+    """SmolLM2 to a layer in its middle, what lies on the disk being read before; then a dictionary of that."""
+    model, site = mt.open("smollm2", certify=False), f"resid.{LAYER}"
     read = corpus_of(list(corpus("python-sources").first(200).documents()))
     parameters = sum(p.numel() for p in model.module.get_submodule("model.layers")[:LAYER].parameters())
+    with tempfile.TemporaryDirectory() as folder:
+        harvest(model, read, [site], tokens=TOKENS, out=Path(folder, "warm"))
+        store = Path(folder, "store")
+        beside(
+            f"harvest of {TOKENS:,} tokens of SmolLM2 to layer {LAYER}",
+            lambda: harvest(model, read, [site], tokens=TOKENS, out=store),
+            lambda: plan("here", d=576, units=8192, distinct=TOKENS, parameters=parameters),
+            "running the model",
+        )
+        rows = mt.open_store(store)
+        beside(
+            f"a run of {RUN:,} tokens, 8,192 units",
+            lambda: train(rows, site=site, units=8192, k=32, tokens=RUN, out=Path(folder, "sae"), doctor=QUIET),
+            lambda: plan("here", d=576, units=8192, k=32, tokens=RUN),
+        )
 
-    def took() -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            harvest(model, read, [f"resid.{LAYER}"], tokens=TOKENS, out=Path(folder, "store"))
-            return time.perf_counter() - start
 
-    def predicted(here: Hardware) -> float:
-        made = plan(here, d=576, units=8192, distinct=TOKENS, parameters=parameters)
-        return made.cost.to_dict()["seconds"]["running the model"]
-
-    took()
-    beside(f"harvest of {TOKENS:,} tokens of SmolLM2 to layer {LAYER}", took, lambda: measured(576), predicted)
-
-
-def trained(case: dict[str, int]) -> None:
+def stepped(case: dict[str, int]) -> None:
     """Steps of one size."""
+    taken: list[float] = []
     beside(
-        str(case),
-        lambda: seconds(**case),
-        lambda: measured(case["d"], case["units"], case["k"]),
-        lambda here: plan(here, **case, tokens=case["batch"]).cost.total("seconds"),
-    )
+        str(case), lambda: taken.append(step_seconds(**case, steps=STEPS)),
+        lambda: plan("here", **case, tokens=case["batch"]), clock=lambda: taken[-1],
+    )  # fmt: skip
 
 
 def beside(
-    name: str, took: Callable[[], float], machine_now: Callable[[], Hardware], predicted: Callable[[Hardware], float]
+    name: str,
+    work: Callable[[], object],
+    planned: Callable[[], Plan],
+    part: str | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> None:
-    """Prints what something took beside what was predicted; the machine is measured before and after it."""
-    before, found, after = machine_now(), took(), machine_now()
-    said = statistics.mean([predicted(before), predicted(after)])
-    print(f"  {found:7.3f} s, predicted {said:7.3f} s, ratio {said / found:4.2f}: {name}", flush=True)
+    """Prints what something took beside what was predicted, or a part of that; the machine is tried before and after.
+
+    Args:
+        name: of it.
+        work: what is timed, from its beginning to its end unless `clock` says what it took.
+        planned: the plan of it.
+        part: of the plan's seconds; all of them by default.
+        clock: asked after the work.
+    """
+    before, start = planned(), time.perf_counter()
+    work()
+    took = time.perf_counter() - start if clock is None else clock()
+    each = [one.cost.to_dict()["seconds"] for one in (before, planned())]
+    said = statistics.mean(sum(one.values()) if part is None else one[part] for one in each)
+    print(f"  {took:7.3f} s, predicted {said:7.3f} s, ratio {said / took:4.2f}: {name}", flush=True)
 
 
 def main() -> None:
     """Each case in turn."""
     print(machine(), flush=True)
-    for words, cases in (("fitted to", FITTED), ("others", OTHERS)):
+    for words, cases in (("steps, tried about as they are", TRIED), ("steps of which a part is tried", LARGER)):
         print(f"{words}:", flush=True)
         for case in cases:
-            trained(case)
-        if cases is FITTED:
-            harvested()
+            stepped(case)
+    print("whole runs:", flush=True)
+    harvested()
 
 
 if __name__ == "__main__":

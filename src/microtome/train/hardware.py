@@ -41,7 +41,7 @@ class Hardware(Config):
         far: bytes/s that each sends to another node.
         node: processors in a node.
         source: where the figures are from.
-        attained: share of the figures that is reckoned with. 1 where they were measured.
+        attained: share of the figures that is reckoned with. 1 where they were measured, each alone.
         running: FLOP/s of a model that is run to harvest.
         compiled: whether sparse products are the compiled ones, which keep no table of scores.
         screened: bytes of a number in the product that screens units; 4 where bf16 is not quicker than float32.

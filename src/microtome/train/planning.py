@@ -16,15 +16,18 @@ from microtome.core.cost import Cost
 from microtome.core.errors import WrongUse
 from microtome.dictionary.choosing import rows_at_once
 from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
-from microtome.train.hardware import STEP, Hardware, hardware, measured
+from microtome.train.hardware import MOST, STEP, Hardware, hardware, measured
+from microtome.train.trial import step_seconds
 
 FLOAT = 4
 # Float32 copies of a batch: rows, scaled and centred when units are screened; ŷ, residuals and their gradient later.
 READ, DONE = 3.0, 6.5
 # Times that all numbers of a batch are read or written in a step, products apart.
 PASSES = 45
-# Seconds that a step of the smallest dictionary takes: some hundred calls.
-CALLS = 2e-3
+# Seconds that a step of the smallest dictionary takes, some hundred calls, where all the hardware does is attained.
+CALLS = 1e-3
+# Multiplications of the encoder's product in a step that is tried: a moment of a laptop.
+TRIED = 1 << 34
 # Bytes of a place among the active: its number, dot, row, activation before and after, and their gradients.
 PLACE = 48
 MOST_COLUMNS = 1 << 16
@@ -172,7 +175,8 @@ def plan(on: str | Hardware = "here", **settings: Any) -> Plan:
     """What a harvest and a training run would take; nothing runs.
 
     Args:
-        on: hardware by name (see `train.hardware`), `here` for this machine, measured, or figures of your own.
+        on: hardware by name (see `train.hardware`), `here` for this machine, which is measured and tried for some
+            seconds, or figures of your own.
         settings: of `PlanConfig`: `d=8192, units=34_000_000, k=128, tokens=8_000_000_000, columns=0`.
 
     Raises:
@@ -189,7 +193,17 @@ def plan(on: str | Hardware = "here", **settings: Any) -> Plan:
 def _machine(on: str | Hardware, config: PlanConfig) -> Hardware:
     if isinstance(on, Hardware):
         return on
-    return measured(config.d, config.units, config.k) if on == "here" else hardware(on)
+    return _tried(measured(config.d, config.units, config.k), config) if on == "here" else hardware(on)
+
+
+def _tried(machine: Hardware, config: PlanConfig) -> Hardware:
+    """This machine, and which share of its rates steps of about these sizes attain; the model has its own rate."""
+    units = min(config.units_here, max(MOST // (2 * config.d), 4 * config.k))
+    batch = min(config.batch_here, max(1, TRIED // (units * config.d)))
+    trial = PlanConfig(config.d, units, min(config.k, units), tokens=batch, batch=batch)
+    said = _cost(trial, machine).total("seconds")
+    attained = said / step_seconds(trial.d, trial.units, trial.k, trial.batch)
+    return replace(machine, attained=attained, running=machine.running / attained)
 
 
 def _held(config: PlanConfig, machine: Hardware) -> PlanConfig:
@@ -222,7 +236,7 @@ def _cost(config: PlanConfig, machine: Hardware) -> Cost:
         "sparse products": flops["sparse products"] / 2 * FLOAT / machine.rows * each,
         "the batch": config.steps * PASSES * FLOAT * config.batch_here * config.d / bandwidth,
         "optimiser and gradients": config.steps * traffic_of(config, machine) / bandwidth,
-        "calls": config.steps * CALLS,
+        "calls": config.steps * CALLS / machine.attained,
         "sending": between_columns / (columns * machine.attained)
         + wire["means of gradients"] / (rows * machine.attained),
     }

@@ -26,9 +26,11 @@ from microtome.dictionary.geometry import sae
 from microtome.dictionary.kernels import plain
 from microtome.dictionary.saving import save
 from microtome.dictionary.starting import untrained
+from microtome.train import planning
 from microtome.train.hardware import HARDWARE, Hardware
 from microtome.train.planning import PlanConfig, disk_of, flops_of, memory_of, plan, wire_of
 from microtome.train.sharding import Together
+from microtome.train.trial import step_seconds
 from several_ranks import on_ranks
 
 HERE = Hardware("here", 1e11, 1e12, 1e10, 1e8, 1e10, 1e9, 1e9, 8, "a test", 1e11, 1.0, compiled=True)
@@ -178,6 +180,20 @@ def test_what_cannot_be_planned_is_refused():
         plan("h100", d=64, units=0)
     with pytest.raises(WrongUse, match="leave no room"):
         plan("h100", d=8192, units=1 << 20, batch=1 << 24, columns=0)
+
+
+def test_hours_here_are_those_of_steps_that_were_tried(monkeypatch):
+    asked = {"d": 64, "units": 512, "tokens": 1280, "batch": 128}
+    monkeypatch.setattr(planning, "step_seconds", lambda *sizes: 3.0)
+    assert plan("here", **asked).cost.total("seconds") == pytest.approx(30.0)
+    monkeypatch.setattr(planning, "TRIED", 64 * 512 * 32)  # a quarter of the batch is tried
+    assert 30.0 < plan("here", **asked).cost.total("seconds") < 120.0
+    running = plan("here", **asked, parameters=1e6).cost.to_dict()["seconds"]["running the model"]
+    assert running < 1.0  # the model was not tried
+
+
+def test_a_step_is_tried():
+    assert 0 < step_seconds(16, 64, 4, 32) < 60
 
 
 def test_hardware_has_its_source():

@@ -18,6 +18,9 @@ from microtome.dictionary.kernels.plain import with_spare
 
 # Sums may be taken in another order, for vector instructions; NaN and infinity keep their meaning.
 FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
+# Candidates of a row that are computed exactly in any case, which tells how far off screened scores are; others are
+# where they come within so many times the largest error.
+SURE, ERRORS = 16, 3.0
 # Rows that a thread takes together: they share its room, and each begins where the one before ended.
 HEIGHT = 64
 
@@ -277,6 +280,57 @@ def _rank(scores, place, n):
     return before
 
 
+@_within
+@no_type_check
+def _looked(given, found, places, ids, own, exact):
+    """Exact dots and scores of some candidates, at their places."""
+    a, weights, bias, scale = given
+    n = len(places)
+    for i in range(n):
+        ids[i] = found[places[i]]
+    dots = np.empty(n, exact.dtype)
+    _dots_of(a, weights, ids[:n], dots)
+    for i in range(n):
+        own[places[i]], exact[places[i]] = dots[i], (dots[i] + bias[ids[i]]) * scale[ids[i]]
+
+
+@_within
+@no_type_check
+def _decided(given, k, n, room, into):
+    """Of n candidates those that may be among the k strongest, in order, with exact dots and scores.
+
+    The strongest by their screened scores are computed first. They tell the error of screening, and a score that the
+    k-th reaches at least; what stays below that by some errors is not looked at.
+    """
+    places, ids, screened, exact = room
+    scores, found, own = into
+    for place in range(n):
+        screened[place] = scores[found[place]]
+    sure, m, low = max(k, SURE), 0, n
+    for place in range(n):  # the sure ones from the front, the others from behind
+        if n <= sure or _rank(screened, place, n) < sure:
+            places[m] = place
+            m += 1
+        else:
+            low -= 1
+            places[low] = place
+    _looked(given, found, places[:m], ids, own, exact)
+    reached, error = np.inf, 0.0
+    for place in places[:m]:
+        reached, error = min(reached, exact[place]), max(error, abs(exact[place] - screened[place]))
+    first = m
+    for place in places[low:n]:
+        if screened[place] + ERRORS * error >= reached:
+            places[m] = place
+            m += 1
+    _looked(given, found, places[first:m], ids, own, exact)
+    places[:m].sort()
+    for i in range(m):
+        place = places[i]
+        found[i], own[i], scores[i] = found[place], own[place], exact[place]
+    return m
+
+
 @_compiled
 @no_type_check
 def _top_of_each(product, given, k, wanted, into):
@@ -286,6 +340,7 @@ def _top_of_each(product, given, k, wanted, into):
     for block in prange((t + HEIGHT - 1) // HEIGHT):
         bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)
         mask, found, own = np.empty(u + 8, np.uint8), np.empty(u + 8, np.int64), np.empty(u, bias.dtype)
+        room = np.empty(u, np.int64), np.empty(u, np.int64), np.empty(u, bias.dtype), np.empty(u, bias.dtype)
         guess, rate = 1.0, 2.0
         for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
             _scores(product, row, bias, scale, bits, scores)
@@ -294,9 +349,7 @@ def _top_of_each(product, given, k, wanted, into):
                 bound, rate = _bound(scores, wanted, guess, rate)
                 guess = bound if np.isfinite(bound) else guess
             n = _collect(scores, bound, mask, found)
-            _dots_of(x[row], weights, found[:n], own)
-            for place in range(n):
-                scores[place] = (own[place] + bias[found[place]]) * scale[found[place]]
+            n = _decided((x[row], weights, bias, scale), k, n, room, (scores, found, own))
             kept = 0
             for place in range(n):
                 if scores[place] > 0 and (n <= k or _rank(scores, place, n) < k):
