@@ -139,7 +139,7 @@ class Architecture(Config, ABC):
         active = tuple(self.fit(*given) for given in dictionary.given(x))
         y_hat = dictionary.written([(one.units, one.picks, one.values) for one in active], x)
         terms = self.terms(dictionary, Seen(x, y, active, y_hat, moment))
-        return Outcome({"reconstruction": squared(y - y_hat), **terms}, active, y_hat)
+        return Outcome({"reconstruction": squared_error(y_hat, y), **terms}, active, y_hat)
 
     def line(self, units: Units, ids: Int[Tensor, "n"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
         """Where units are active, activation = factor · (read vector · input) + constant: both, for each."""
@@ -158,9 +158,9 @@ class Architecture(Config, ABC):
         """Updates what gradients do not train, after a step."""
 
 
-def squared(residual: Float[Tensor, "t w d"]) -> Float[Tensor, ""]:
-    """Squared length over d and sites, averaged over tokens."""
-    return residual.square().sum() / len(residual)
+def squared_error(y_hat: Float[Tensor, "t w d"], y: Float[Tensor, "t w d"]) -> Float[Tensor, ""]:
+    """Squared distance over d and sites, averaged over tokens."""
+    return torch.nn.functional.mse_loss(y_hat, y, reduction="sum") / len(y)
 
 
 ARCHITECTURES: Registry[type[Architecture]] = Registry("architecture")

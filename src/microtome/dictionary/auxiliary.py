@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.dictionary.architecture import Seen, squared
+from microtome.dictionary.architecture import Seen, squared_error
 from microtome.dictionary.choosing import top_of_each
 from microtome.dictionary.codes import Picks
 from microtome.dictionary.sparse import values
@@ -40,4 +40,4 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
         parts.append((units, picks, values(read, units.W_enc, units.b_enc, held, picks)))
     if not parts:
         return {}
-    return {"aux": AUX_WEIGHT * squared((seen.y - seen.y_hat).detach() - dictionary.by_units(parts))}
+    return {"aux": AUX_WEIGHT * squared_error(dictionary.by_units(parts), (seen.y - seen.y_hat).detach())}

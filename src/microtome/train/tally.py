@@ -177,4 +177,4 @@ def fired(outcome: Outcome) -> Float[Tensor, "u"]:
 
 
 def _square(x: Tensor) -> Float[Tensor, ""]:
-    return torch.linalg.vector_norm(x).double().square()
+    return torch.dot(x.reshape(-1), x.reshape(-1)).double()

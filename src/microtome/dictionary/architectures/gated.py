@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Seen, squared
+from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Seen, squared_error
 from microtome.dictionary.choosing import above
 from microtome.dictionary.sparse import decoded, values
 from microtome.dictionary.units import Units
@@ -72,5 +72,5 @@ class Gated(Architecture):
             said = said + dictionary.through(seen.x).detach()
         return {
             "sparsity": seen.moment.ramp * self.l1 * dictionary.across.summed(torch.stack(paid).sum()) / len(seen.x),
-            "gate": squared(seen.y - said),
+            "gate": squared_error(said, seen.y),
         }

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.core.errors import WrongUse
-from microtome.dictionary.architecture import ARCHITECTURES, Active, Moment, Outcome, Seen, squared
+from microtome.dictionary.architecture import ARCHITECTURES, Active, Moment, Outcome, Seen, squared_error
 from microtome.dictionary.architectures.batchtopk import BatchTopK
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Matryoshka(BatchTopK):
         errors = []
         for low, high in zip((0.0, *self.levels), self.levels, strict=False):
             y_hat = y_hat + dictionary.by_units([_between(one, low, high) for one in active])
-            errors.append(squared(y - y_hat))
+            errors.append(squared_error(y_hat, y))
         terms = self.terms(dictionary, Seen(x, y, active, y_hat, moment))
         return Outcome({"reconstruction": torch.stack(errors).mean(), **terms}, active, y_hat)
 
