@@ -80,7 +80,7 @@ def evaluated(one: Trainee, held_out: torch.Tensor) -> dict[str, float]:
 def loaded(setup: dict[str, Any]) -> None:
     """Two steps of a tiny dictionary, which load and compile the code that a step runs."""
     rows = Rows(torch.randn(512, 16), 512)
-    one = trainee(setup | {"units": 64, "k": 4, "batch": 64}, rows)
+    one = trainee(setup | {"units": 256, "k": 4, "batch": 64}, rows)
     for at in range(2):
         one.learn(rows.batch(64, [SITE]), at * 64)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: a compiler's is not a step's

@@ -8,13 +8,12 @@ from torch import Tensor
 
 from microtome.dictionary.architecture import Seen, squared_error
 from microtome.dictionary.choosing import top_of_each
-from microtome.dictionary.codes import Picks
-from microtome.dictionary.sparse import values
+from microtome.dictionary.sparse import decoded, values
 
 AUX_WEIGHT = 1 / 32
 
 if TYPE_CHECKING:
-    from microtome.dictionary.dictionary import Dictionary, Written
+    from microtome.dictionary.dictionary import Dictionary
 
 
 def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tensor, ""]]:
@@ -28,16 +27,18 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
         seen: a batch, what the dictionary made of it, and which units are dead.
         k: how many dead units of each block a token takes at most.
     """
-    parts: list[Written] = []
+    said: list[Tensor] = []
     for (units, read, shift), gone in zip(dictionary.given(seen.x), seen.moment.dead, strict=True):
         if not k or not units.share.across.any(gone):
             continue
-        held = None if shift is None else shift.detach()
+        held, which = None if shift is None else shift.detach(), gone.nonzero()[:, 0]
+        # A little dictionary of their own: so many of its units are active that dense products may be quicker.
+        reads, biases, writes = (p.index_select(0, which) for p in (units.W_enc, units.b_enc, units.W_dec))
         with torch.no_grad():
-            which = gone.nonzero()[:, 0]
-            chosen = top_of_each(read, units.W_enc[which], units.b_enc[which], held, k, share=units.share)
-            picks = Picks(which[chosen.ids], chosen.offsets, len(gone), chosen.dots)
-        parts.append((units, picks, values(read, units.W_enc, units.b_enc, held, picks)))
-    if not parts:
+            picks = top_of_each(read, reads, biases, held, k, share=units.share)
+        active = values(read, reads, biases, held, picks)
+        said.append(units.spread(decoded(active, writes, picks), len(dictionary.writes)))
+    if not said:
         return {}
-    return {"aux": AUX_WEIGHT * squared_error(dictionary.by_units(parts), (seen.y - seen.y_hat).detach())}
+    explained = dictionary.across.summed(torch.stack(said).sum(0))
+    return {"aux": AUX_WEIGHT * squared_error(explained, (seen.y - seen.y_hat).detach())}

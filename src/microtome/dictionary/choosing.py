@@ -16,7 +16,7 @@ from torch import Tensor
 from microtome.dictionary.codes import Picks
 from microtome.dictionary.kernels.plain import with_spare
 from microtome.dictionary.share import Share
-from microtome.dictionary.sparse import dots, kernels_for
+from microtome.dictionary.sparse import DENSE, dots, kernels_for
 
 # bf16 keeps 8 bits, so each factor of a product is off by up to 2⁻⁹ of itself. Errors of d products add up like a
 # random walk, to about 2⁻⁹ ‖x‖ ‖w‖ / √d; a place is looked at where it is within so many of these of the bound.
@@ -43,16 +43,27 @@ def top_of_each(
     Where these units are a share of a block, those of them that are among the k of the whole block.
     """
     x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
-    kernels, most = kernels_for(x), min(k, len(bias))
-    picks = Picks.stacked(
-        [kernels.top_of_each(product, rows, weights, bias, scale, most) for rows, product in _products(x, weights)]
-    )
+    most = min(k, len(bias))
+    if most > DENSE * len(bias):
+        picks = Picks.stacked([_top(product, bias, scale, most) for _, product in _products(x, weights, x.dtype)])
+    else:
+        choose, parts = kernels_for(x).top_of_each, _products(x, weights, _kind(x))
+        picks = Picks.stacked([choose(product, rows, weights, bias, scale, most) for rows, product in parts])
     if share is None or share.alone:
         return picks
     table = scale.new_full((len(x), k), -torch.inf)
     filled = torch.arange(k, device=x.device) < picks.counts[:, None]
     table[filled] = _scores(picks, bias, scale)
     return picks.where(share.across.largest(table, k)[filled])
+
+
+def _top(product: Tensor, bias: Tensor, scale: Tensor, k: int) -> Picks:
+    """The same of a product that is exact: where many of the units are wanted, screening spares nothing."""
+    scores = (product + bias) * scale
+    ids = scores.topk(k, dim=1).indices.sort(1).values
+    chosen = scores.gather(1, ids) > 0
+    offsets = torch.cat([ids.new_zeros(1), chosen.sum(1).cumsum(0)])
+    return Picks(ids[chosen], offsets, len(bias), product.gather(1, ids)[chosen])
 
 
 def top_of_all(
@@ -78,7 +89,7 @@ def top_of_all(
 
 def _top_of_all(x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, n: int) -> Picks:
     wanted = with_spare(n, len(x) * len(bias))
-    sample = torch.cat([product for _, product in _products(x[::SAMPLED], weights)])
+    sample = torch.cat([product for _, product in _products(x[::SAMPLED], weights, _kind(x))])
     scores = ((sample.to(x.dtype) + bias) * scale).flatten()
     bound = kernels_for(x).bound(scores, min(wanted // SAMPLED + 1, len(scores)))
     screened = _screened(x, weights, bias, scale, x.new_full((len(x),), bound))
@@ -126,15 +137,16 @@ def _centred(x: Tensor, shift: Tensor | None) -> Tensor:
 def _screened(x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, bounds: Float[Tensor, "t"]) -> Picks:
     """Every place whose score, as the product at hand has it, is above its row's bound."""
     screen, start, parts = kernels_for(x).screen, 0, []
-    for rows, product in _products(x, weights):
+    for rows, product in _products(x, weights, _kind(x)):
         parts.append(screen(product, bias, scale, bounds[start : start + len(rows)]))
         start += len(rows)
     return Picks.stacked(parts)
 
 
-def _products(x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Some of the rows, and their product with the weights to the precision at hand; it lasts until the next."""
-    kind = _kind(x)
+def _products(
+    x: Float[Tensor, "t d"], weights: Float[Tensor, "u d"], kind: torch.dtype
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some of the rows, and their product with the weights in this precision; it lasts until the next."""
     narrow, across = x.detach().to(kind), weights.detach().to(kind).T
     size = rows_at_once(len(weights), on_cpu=x.device.type == "cpu")
     kept = narrow.new_empty(min(size, len(x)), len(weights))

@@ -16,6 +16,7 @@ from microtome.core.cost import Cost
 from microtome.core.errors import WrongUse
 from microtome.dictionary.choosing import rows_at_once
 from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
+from microtome.dictionary.sparse import DENSE
 from microtome.train.hardware import MOST, STEP, Hardware, hardware, measured
 from microtome.train.trial import step_seconds
 
@@ -286,19 +287,23 @@ def disk_of(config: PlanConfig) -> dict[str, float]:
 def flops_of(config: PlanConfig) -> dict[str, float]:
     """Multiplications and additions of the run, of all processes.
 
-    Sparse: exact scores of candidates; what active units write, with two gradients; the gradient of read vectors.
+    Sparse: exact scores of candidates; what active units write, with two gradients; the gradient of read vectors. Of
+    dead units that are revived all of these are dense, with their own choice, where those are a large share of them.
     """
     tokens, d = config.steps * config.batch, config.d
     screened = min(config.k + math.ceil(SPARE_SHARE * config.k) + SPARE, config.units_here) * config.columns
     dead, active = config.revived * config.columns, min(config.aux_k, config.revived * config.columns)
-    if dead:
+    revived = dead
+    if active > DENSE * dead:
+        revived, active = 5 * dead, 0
+    elif dead:
         screened += min(active + math.ceil(SPARE_SHARE * active) + SPARE, dead)
     sparse = 2 * tokens * d * (screened + 4 * (config.k + active))
     processes = config.columns * config.rows
     parameters = config.parameters_here * processes
     return {
         "running the model": 2.0 * config.parameters * config.kept * (processes if config.streams else 1),
-        "dense products": 2.0 * tokens * d * (config.units + dead),
+        "dense products": 2.0 * tokens * d * (config.units + revived),
         "sparse products": float(sparse),
         "optimiser": 12.0 * config.steps * parameters,
     }

@@ -42,7 +42,7 @@ def told(name: str) -> int:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     given = json.loads(sys.argv[1])
-    steps(**given | {"d": 16, "units": 64, "k": 4, "batch": 32, "aux_k": min(given["aux_k"], 8)})
+    steps(**given | {"d": 16, "units": 256, "k": 4, "batch": 32, "aux_k": min(given["aux_k"], 8)})
     before = told("VmRSS")
     steps(**given)
     print(told("VmHWM") - before)

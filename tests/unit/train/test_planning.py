@@ -72,7 +72,7 @@ def step(dictionary: Dictionary, x: torch.Tensor, dead: float) -> None:
     dictionary.architecture.outcome(dictionary, x, x, Moment(1.0, (gone,))).loss.backward()
 
 
-@pytest.mark.parametrize("dead", [0.0, 0.25])
+@pytest.mark.parametrize("dead", [0.0, 0.25, 0.5])
 def test_work(dead, monkeypatch):
     """Dense products as torch counts them, sparse ones as the kernels in plain torch are called."""
     flops: list[int] = []
