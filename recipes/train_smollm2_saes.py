@@ -174,9 +174,12 @@ directions were fitted to {fitted:,} of the tokens; the frozen random decoder wa
 """
 TRANSCODERS = """## Transcoders for every layer
 
-`microtome train transcoders --model {model}`: one pass of the model over {texts}, {units:,} units a layer, k = {k},
-a learning rate of {lr:g}. {said}. Tokens whose MLP output is over {limit:g} times the
-median at some layer are left out ({left}). Variance explained is of tokens before they were learned from.
+A run of its own, `microtome train transcoders --model {model}` (torch {torch}, the model in {dtype}): one pass
+over {texts}, {units:,} units a layer, k = {k}, a learning rate of {lr:g}.
+{said}.
+
+Tokens whose MLP output is over {limit:g} times the median at some layer are left out ({left}).
+Variance explained is of tokens before they were learned from.
 `mt.load_dictionary("{name}")` gives all layers as one dictionary.
 
 {table}
@@ -232,6 +235,7 @@ def transcoders(name: str) -> str:
     mean = ["mean", f"{fmean(one['variance_explained'] for one in finals.values()):.3f}", "", ""]
     left = ", ".join(f"{n:,} {why}" for why, n in made.card.data["left_out"].items() if n and why.startswith("large"))
     return TRANSCODERS.format(
+        torch=made.card.libraries["torch"], dtype=made.card.model["dtype"],
         model=name.partition("/")[0], texts=f"`{made.card.data['texts']['name']}`", units=one["units"],
         k=one["architecture"]["k"], lr=told_of["layers"][one["reads"][0]]["learning_rate"],
         said=summary(made).capitalize(), limit=told_of["asked"]["reading"]["norm_limit"],

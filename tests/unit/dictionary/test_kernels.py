@@ -159,6 +159,19 @@ def test_screening_in_bf16_chooses_what_float32_would(large):
         assert abs(len(found) - int(expected.sum())) <= 0.001 * int(expected.sum())
 
 
+@pytest.mark.parametrize("kernels", [plain, compiled])
+@pytest.mark.parametrize("k", [1, 5, 32, 100])
+def test_what_screening_leaves_in_doubt_is_decided_exactly(kernels, large, k):
+    """However few candidates are computed at first, and wherever their scores are."""
+    x, weights, bias, shift = large
+    x, scale = x - shift, torch.ones_like(bias)
+    found = kernels.top_of_each((x.bfloat16() @ weights.bfloat16().T), x, weights, bias, scale, k)
+    exact = x.double() @ weights.double().T + bias
+    expected = (exact >= exact.topk(k, dim=1).values[:, -1:]) & (exact > 0)
+    assert expected[found.rows, found.ids].sum() / expected.sum() >= 0.999
+    assert len(found) <= 1.001 * int(expected.sum())
+
+
 def test_gradients_in_float32_are_those_of_dense_products(large):
     x, *parameters = large
     weights, bias, shift = (one.clone().requires_grad_() for one in parameters)
