@@ -121,7 +121,7 @@ def lopsided(networks: Absolutes) -> tuple[float, int]:
 FIGURES.add(
     "absolute",
     Figure("Absolute values computed in superposition", "Elhage et al. 2022, section 9", run, Settings(),
-           Settings(features=100, hidden=40, steps=30_000, copies=8)),
+           Settings(features=100, hidden=40, steps=15_000)),
     summary="hidden units that compute |x| of one feature, or of several that are sparse enough",
     home=__name__,
 )  # fmt: skip
