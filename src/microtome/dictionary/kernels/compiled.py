@@ -6,10 +6,11 @@ Every loop runs over rows or units that no other thread touches, so results do n
 import math
 from collections.abc import Callable
 from typing import Any, no_type_check
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numba import get_num_threads, njit, prange, set_num_threads
 from torch import Tensor
 
@@ -60,12 +61,24 @@ def mixed(values: Float[Tensor, "n"], weights: Float[Tensor, "u d"], picks: Pick
 
 def gathered(values: Float[Tensor, "n"], x: Float[Tensor, "t d"], picks: Picks) -> Float[Tensor, "u d"]:
     """Σ values · x[row] over the places of each unit: the transpose of `mixed`."""
-    n, starts = len(picks), torch.zeros(picks.n_units + 1, dtype=torch.int64)
-    order, rows = torch.empty(n, dtype=torch.int64), torch.empty(n, dtype=torch.int64)
-    _run(_by_unit, picks.ids, picks.offsets, starts, order, rows)
+    starts, order, rows = _places_of_units(picks)
     found = torch.empty(picks.n_units, x.shape[1], dtype=x.dtype)
     _run(_mixed, values[order], x, rows, starts, found)
     return found
+
+
+# Of choices that are still at hand: gradients of read and of write vectors both ask.
+_BY_UNIT: "WeakKeyDictionary[Picks, tuple[Tensor, Tensor, Tensor]]" = WeakKeyDictionary()
+
+
+def _places_of_units(picks: Picks) -> tuple[Int[Tensor, "u1"], Int[Tensor, "n"], Int[Tensor, "n"]]:
+    """Where each unit begins among places ordered by unit, and of these the numbers and the rows."""
+    if picks not in _BY_UNIT:
+        n, starts = len(picks), torch.zeros(picks.n_units + 1, dtype=torch.int64)
+        order, rows = torch.empty(n, dtype=torch.int64), torch.empty(n, dtype=torch.int64)
+        _run(_by_unit, picks.ids, picks.offsets, starts, order, rows)
+        _BY_UNIT[picks] = starts, order, rows
+    return _BY_UNIT[picks]
 
 
 def top_of_each(
