@@ -151,13 +151,14 @@ class Plan:
     def __str__(self) -> str:
         config, cost, machine = self.config, self.cost, self.hardware
         share = self.cost.total("memory") / machine.memory
+        by = f"at {machine.attained:.0%} of what the hardware does"
         heads = {
             "memory": (f"memory of each process, {'' if self.fits else 'MORE THAN IT HAS: '}{share:.0%} of "
                        f"{_size(machine.memory, 'B')}", "B", 1.0),
             "disk": ("disk", "B", 1.0),
             "flops": ("work of all processes", "FLOP", 1.0),
             "wire": ("sent by each process", "B", 1.0),
-            "seconds": (f"hours, at {machine.attained:.0%} of what the hardware does", "h", 3600.0),
+            "seconds": (f"hours, {'by steps that were tried' if machine.name == 'here' else by}", "h", 3600.0),
         }  # fmt: skip
         lines = [
             f"{config.units:,} units of width {config.d:,}, k = {config.k}, {config.tokens:,} tokens in batches of "

@@ -198,6 +198,9 @@ def test_a_step_is_tried():
 
 def test_hardware_has_its_source():
     assert all(len(one.source) > 20 and one.near >= one.far for one in HARDWARE.values())
-    here = plan("here", d=64, units=512).hardware
+    planned = plan("here", d=64, units=512)
+    assert "by steps that were tried" in str(planned)
+    assert "at 50% of what the hardware does" in str(plan("h100", d=64, units=512))
+    here = planned.hardware
     assert here.matmul > 1e8
     assert here.bandwidth > 1e8
