@@ -101,7 +101,7 @@ class PlanConfig(Config):
     @property
     def kept(self) -> int:
         """Tokens whose activations are harvested."""
-        return self.distinct or self.tokens
+        return self.tokens if self.streams else self.distinct or self.tokens
 
     @property
     def streams(self) -> bool:
@@ -200,7 +200,7 @@ def _machine(on: str | Hardware, config: PlanConfig) -> Hardware:
 
 def _tried(machine: Hardware, config: PlanConfig) -> Hardware:
     """This machine, and which share of its rates steps of about these sizes attain; the model has its own rate."""
-    units = min(config.units_here, max(MOST // (2 * config.d), 4 * config.k))
+    units = min(config.units, max(MOST // (2 * config.d), 4 * config.k))
     batch = min(config.batch_here, max(1, TRIED // (units * config.d)))
     trial = PlanConfig(config.d, units, min(config.k, units), tokens=batch, batch=batch)
     said = _cost(trial, machine).total("seconds")

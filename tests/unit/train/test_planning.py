@@ -200,6 +200,7 @@ def test_hardware_has_its_source():
     assert all(len(one.source) > 20 and one.near >= one.far for one in HARDWARE.values())
     planned = plan("here", d=64, units=512)
     assert "by steps that were tried" in str(planned)
+    assert plan("here", d=64, units=512, columns=0).processes == 1
     assert "at 50% of what the hardware does" in str(plan("h100", d=64, units=512))
     here = planned.hardware
     assert here.matmul > 1e8

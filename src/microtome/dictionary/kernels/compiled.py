@@ -21,7 +21,7 @@ from microtome.dictionary.kernels.plain import with_spare
 FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
 # Candidates of a row that are computed exactly in any case, which tells how far off screened scores are; others are
 # where they come within so many times the largest error.
-SURE, ERRORS = 16, 3.0
+SURE, ERRORS, MANY = 16, 3.0, 8
 # Rows that a thread takes together: they share its room, and each begins where the one before ended.
 HEIGHT = 64
 
@@ -321,7 +321,7 @@ def _decided(given, k, n, room, into):
         screened[place] = scores[found[place]]
     sure, m, low = max(k, SURE), 0, n
     for place in range(n):  # the sure ones from the front, the others from behind
-        if n <= sure or _rank(screened, place, n) < sure:
+        if n <= sure or n > MANY * sure or _rank(screened, place, n) < sure:  # ranks of so many equal ones take long
             places[m] = place
             m += 1
         else:

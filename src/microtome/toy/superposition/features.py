@@ -90,7 +90,8 @@ class Features:
         values = torch.rand(models, size, n, generator=random, device=random.device)
         if self.sets == 1:  # one draw tells both: below p it is uniform on [0, p]
             p = self.probability[:, None].to(random.device)
-            off = values.div_(p.clamp_min(torch.finfo(p.dtype).tiny)) >= 1
+            off = values >= p
+            values.div_(p.clamp_min(torch.finfo(p.dtype).tiny))
         else:
             off = ~self._active(size, random)
         if self.signed:
