@@ -40,5 +40,4 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
         said.append(units.spread(decoded(active, writes, picks), len(dictionary.writes)))
     if not said:
         return {}
-    explained = dictionary.across.summed(torch.stack(said).sum(0))
-    return {"aux": AUX_WEIGHT * squared_error(explained, (seen.y - seen.y_hat).detach())}
+    return {"aux": AUX_WEIGHT * squared_error(dictionary.together(said), (seen.y - seen.y_hat).detach())}

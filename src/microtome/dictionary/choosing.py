@@ -1,8 +1,8 @@
 """Which units are active: screened by a bf16 product over all of them, then decided by exact float32 scores.
 
-The screening takes somewhat more than is wanted, by scores that are off by their rounding; those places alone are
-computed exactly, and the choice is made among them. On inputs of ordinary size it is the choice that float32 over
-all units would make.
+The screening takes somewhat more than is wanted, by scores that are off by their rounding; of those places the ones
+that it leaves in doubt are computed exactly, and the choice is made among them. Where many of the units are wanted, it
+is made by float32 scores of all. On inputs of ordinary size it is the choice that float32 over all units would make.
 """
 
 import math

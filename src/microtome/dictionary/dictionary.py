@@ -226,8 +226,11 @@ class Dictionary(nn.Module):
 
     def by_units(self, parts: Sequence[Written]) -> Float[Tensor, "t w e"]:
         """What active units of each block write together, in all processes, and nothing else."""
-        said = [units.written(values, picks, len(self.writes)) for units, picks, values in parts]
-        return self.across.summed(said[0] if len(said) == 1 else torch.stack(said).sum(0))
+        return self.together([units.written(values, picks, len(self.writes)) for units, picks, values in parts])
+
+    def together(self, said: Sequence[Float[Tensor, "t w e"]]) -> Float[Tensor, "t w e"]:
+        """What several blocks say, added up over all processes."""
+        return self.across.summed(said[0] if len(said) == 1 else torch.stack(list(said)).sum(0))
 
     def through(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t w e"]:
         """What inputs write by the skip."""

@@ -174,7 +174,7 @@ class Plan:
 
 
 def plan(on: str | Hardware = "here", **settings: Any) -> Plan:
-    """What a harvest and a training run would take; nothing runs.
+    """What a harvest and a training run would take, by formulas; on `here` a few steps are tried.
 
     Args:
         on: hardware by name (see `train.hardware`), `here` for this machine, which is measured and tried for some
