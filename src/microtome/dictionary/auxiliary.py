@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.across import added_up
 from microtome.dictionary.architecture import Seen, squared_error
 from microtome.dictionary.choosing import top_of_each
 from microtome.dictionary.sparse import decoded, values
@@ -40,4 +41,4 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
         said.append(units.spread(decoded(active, writes, picks), len(dictionary.writes)))
     if not said:
         return {}
-    return {"aux": AUX_WEIGHT * squared_error(dictionary.together(said), (seen.y - seen.y_hat).detach())}
+    return {"aux": AUX_WEIGHT * squared_error(added_up(dictionary.across, said), (seen.y - seen.y_hat).detach())}

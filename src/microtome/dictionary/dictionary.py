@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from microtome.core.across import Across
+from microtome.core.across import Across, added_up
 from microtome.core.artefact import RunCard
 from microtome.core.config import Config
 from microtome.core.errors import SiteNotFound, WrongUse
@@ -226,11 +226,8 @@ class Dictionary(nn.Module):
 
     def by_units(self, parts: Sequence[Written]) -> Float[Tensor, "t w e"]:
         """What active units of each block write together, in all processes, and nothing else."""
-        return self.together([units.written(values, picks, len(self.writes)) for units, picks, values in parts])
-
-    def together(self, said: Sequence[Float[Tensor, "t w e"]]) -> Float[Tensor, "t w e"]:
-        """What several blocks say, added up over all processes."""
-        return self.across.summed(said[0] if len(said) == 1 else torch.stack(list(said)).sum(0))
+        said = [units.written(values, picks, len(self.writes)) for units, picks, values in parts]
+        return added_up(self.across, said)
 
     def through(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t w e"]:
         """What inputs write by the skip."""
