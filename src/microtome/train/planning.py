@@ -17,7 +17,7 @@ from microtome.core.errors import WrongUse
 from microtome.dictionary.choosing import rows_at_once
 from microtome.dictionary.kernels.plain import SPARE, SPARE_SHARE
 from microtome.dictionary.sparse import DENSE
-from microtome.train.hardware import MOST, STEP, Hardware, hardware, measured
+from microtome.train.hardware import STEP, Hardware, hardware, measured
 from microtome.train.trial import step_seconds
 
 FLOAT = 4
@@ -27,8 +27,10 @@ READ, DONE = 3.0, 6.5
 PASSES = 45
 # Seconds that a step of the smallest dictionary takes, some hundred calls, where all the hardware does is attained.
 CALLS = 1e-3
-# Multiplications of the encoder's product in a step that is tried: a moment of a laptop.
-TRIED = 1 << 34
+# Seconds that a step may take which is tried, by the rates of its parts, and the share of memory that it may fill.
+TRIED, FILLED = 0.5, 0.25
+# Bytes of a number of a model's weights: they are left as they were saved, and most were in bf16.
+SAVED = 2
 # Bytes of a place among the active: its number, dot, row, activation before and after, and their gradients.
 PLACE = 48
 MOST_COLUMNS = 1 << 16
@@ -113,6 +115,11 @@ class PlanConfig(Config):
         """Dead units of a process, at the worst; 0 where nothing is done for them."""
         return round(self.dead * self.units_here) if self.aux_k else 0
 
+    @property
+    def dense_revival(self) -> bool:
+        """Whether so many of the dead units are revived at a time that products with all of them are quicker."""
+        return min(self.aux_k, self.revived) > DENSE * self.revived
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -166,10 +173,10 @@ class Plan:
             f"on {self.processes} × {machine.name}: units over {config.columns}, batch over {config.rows} "
             f"({machine.source})",
         ]
-        for kind, (title, unit, by) in heads.items():
+        for kind, (title, unit, size) in heads.items():
             if parts := {name: value for name, value in cost.to_dict()[kind].items() if value}:
-                lines.append(f"{title}: {_size(cost.total(kind) / by, unit)}")
-                lines += [f"  {name}: {_size(value / by, unit)}" for name, value in parts.items()]
+                lines.append(f"{title}: {_size(cost.total(kind) / size, unit)}")
+                lines += [f"  {name}: {_size(value / size, unit)}" for name, value in parts.items()]
         return "\n".join(lines)
 
 
@@ -200,12 +207,24 @@ def _machine(on: str | Hardware, config: PlanConfig) -> Hardware:
 
 def _tried(machine: Hardware, config: PlanConfig) -> Hardware:
     """This machine, and which share of its rates steps of about these sizes attain; the model has its own rate."""
-    units = min(config.units, max(MOST // (2 * config.d), 4 * config.k))
-    batch = min(config.batch_here, max(1, TRIED // (units * config.d)))
-    trial = PlanConfig(config.d, units, min(config.k, units), tokens=batch, batch=batch)
+    trial = _moment(PlanConfig(config.d, config.units, config.k, batch=config.batch_here), machine)
     said = _cost(trial, machine).total("seconds")
     attained = said / step_seconds(trial.d, trial.units, trial.k, trial.batch)
     return replace(machine, attained=attained, running=machine.running / attained)
+
+
+def _moment(config: PlanConfig, machine: Hardware) -> PlanConfig:
+    """One step of these sizes, which are halved, the larger first, until it is short and small."""
+    units, batch = config.units, config.batch
+    while True:
+        trial = PlanConfig(config.d, units, min(config.k, units), tokens=batch, batch=batch)
+        cost = _cost(trial, machine)
+        if (cost.total("seconds") <= TRIED and cost.total("memory") <= FILLED * machine.memory) or units == batch == 1:
+            return trial
+        if units > max(batch, config.k / DENSE) or batch == 1:  # so many that few of them are active
+            units //= 2
+        else:
+            batch //= 2
 
 
 def _held(config: PlanConfig, machine: Hardware) -> PlanConfig:
@@ -260,10 +279,10 @@ def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
         {"gradients": float(gradients), "the batch": DONE * batch + places},
     ]
     if dead:
-        screened = FLOAT * dead * d + screening_bytes(t, dead, d, machine)
-        moments.append({"scores of dead units": screened, "the batch": DONE * batch + places})
+        scores = float(FLOAT * t * dead) if config.dense_revival else screening_bytes(t, dead, d, machine)
+        moments.append({"scores of dead units": FLOAT * dead * d + scores, "the batch": DONE * batch + places})
     fullest = max(moments, key=lambda moment: sum(moment.values()))
-    model = {"the model": float(machine.screened * config.parameters)} if config.streams else {}
+    model = {"the model": float(SAVED * config.parameters)} if config.streams else {}
     return {"weights": float(FLOAT * parameters), "Adam's moments": 2.0 * FLOAT * parameters, **model, **fullest}
 
 
@@ -295,7 +314,7 @@ def flops_of(config: PlanConfig) -> dict[str, float]:
     screened = min(config.k + math.ceil(SPARE_SHARE * config.k) + SPARE, config.units_here) * config.columns
     dead, active = config.revived * config.columns, min(config.aux_k, config.revived * config.columns)
     revived = dead
-    if active > DENSE * dead:
+    if config.dense_revival:
         revived, active = 5 * dead, 0
     elif dead:
         screened += min(active + math.ceil(SPARE_SHARE * active) + SPARE, dead)

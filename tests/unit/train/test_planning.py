@@ -186,10 +186,29 @@ def test_hours_here_are_those_of_steps_that_were_tried(monkeypatch):
     asked = {"d": 64, "units": 512, "tokens": 1280, "batch": 128}
     monkeypatch.setattr(planning, "step_seconds", lambda *sizes: 3.0)
     assert plan("here", **asked).cost.total("seconds") == pytest.approx(30.0)
-    monkeypatch.setattr(planning, "TRIED", 64 * 512 * 32)  # a quarter of the batch is tried
-    assert 30.0 < plan("here", **asked).cost.total("seconds") < 120.0
     running = plan("here", **asked, parameters=1e6).cost.to_dict()["seconds"]["running the model"]
     assert running < 1.0  # the model was not tried
+
+
+@pytest.mark.parametrize("memory", [1e12, 1e8])
+def test_what_is_tried_is_short_and_small(memory, monkeypatch):
+    tried: list[tuple[int, ...]] = []
+
+    def taken(*sizes: int) -> float:
+        tried.append(sizes)
+        return 0.1
+
+    monkeypatch.setattr(planning, "step_seconds", taken)
+    monkeypatch.setattr(planning, "measured", lambda *sizes: replace(HERE, memory=memory))
+    plan("here", d=64, units=4096, k=8, batch=512)
+    plan("here", d=1024, units=1 << 20, k=8, batch=1 << 16)
+    assert tried[0] == (64, 4096, 8, 512)  # as it is
+    d, units, k, batch = tried[1]
+    trial = PlanConfig(d, units, k, tokens=batch, batch=batch)
+    assert (d, k) == (1024, 8)
+    assert units <= 2 * batch
+    assert sum(memory_of(trial, HERE).values()) <= planning.FILLED * memory
+    assert flops_of(trial)["dense products"] <= HERE.matmul * planning.TRIED
 
 
 def test_a_step_is_tried():
