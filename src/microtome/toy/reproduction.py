@@ -71,14 +71,14 @@ class Figure(Generic[Settings]):
     def shrunk(self, *, full: bool = False) -> str:
         """What the quick settings make smaller, or the full ones, in words; empty where nothing is."""
         if full:
-            return "" if self.paper is None else f"Smaller than in the paper: {_smaller(self.full, self.paper)}."
-        return f"Smaller than with `--full`: {_smaller(self.quick, self.full)}."
+            return _smaller("in the paper", self.full, self.paper or self.full)
+        return _smaller("with `--full`", self.quick, self.full)
 
 
-def _smaller(small: Config, large: Config) -> str:
+def _smaller(than: str, small: Config, large: Config) -> str:
     here, there = small.to_dict(), large.to_dict()
-    return ", ".join(f"{name} {_short(here[name])} for {_short(there[name])}" for name in here
-                     if here[name] != there[name])  # fmt: skip
+    differ = [f"{name} {_short(here[name])} for {_short(there[name])}" for name in here if here[name] != there[name]]
+    return f"Smaller than {than}: {', '.join(differ)}." if differ else ""
 
 
 def _short(value: Any) -> str:

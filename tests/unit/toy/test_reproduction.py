@@ -53,6 +53,7 @@ def test_a_figure_is_made_and_drawn(name, tmp_path):
     assert picture.stat().st_size > 5_000
     assert " for " in figure.shrunk()
     assert (" for " in figure.shrunk(full=True)) is (figure.paper is not None)
+    assert replace(figure, full=figure.quick).shrunk() == ""
 
 
 def test_axes_bear_their_names():
