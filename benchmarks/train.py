@@ -108,6 +108,9 @@ def main() -> None:
     parser.add_argument("--l0", type=float, default=5.0, help="coefficient of JumpReLU's penalty")
     parser.add_argument("--threshold", type=float, default=0.3, help="of JumpReLU at the start")
     parser.add_argument("--seeds", type=int, default=1, help="of microtome, trained alike: the noise of reseeding")
+    parser.add_argument(
+        "--l0s", type=float, nargs="*", default=[], help="further coefficients for microtome, to compare at one L0"
+    )
     parser.add_argument("--autocast", action="store_true", help="let the peer use bf16")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -131,20 +134,19 @@ def main() -> None:
         alone = product(np.load(data, mmap_mode="r").shape[1])
         last = {name: side(steps=given.more, evaluate=True) for name, side in sides.items()}
         whole = {name: sum(taken[name] + end["taken"]) for name, end in last.items()}
-        seeds = [last["microtome"]["unexplained"]]
-        for seed in range(1, given.seeds):
-            again = Side(sys.executable, HERE / "steps.py", setup | {"seed": seed})
-            seeds.append(again(steps=total, evaluate=True)["unexplained"])
-    told(given.architecture, taken, last, alone, seeds)
+        others = [{"seed": seed} for seed in range(1, given.seeds)] + [{"l0": l0} for l0 in given.l0s]
+        ends = [Side(sys.executable, HERE / "steps.py", setup | other)(steps=total, evaluate=True) for other in others]
+    told(given.architecture, taken, last, alone)
+    for other, end in zip(others, ends, strict=True):
+        print(f"microtome with {other}: unexplained {end['unexplained']:.4f}, L0 {end['l0']:.1f}")
     if given.more:
         ours, theirs = whole["microtome"], whole["sae-lens"]
         print(f"all steps but the first {given.steps}: {ours:,.0f} s and {theirs:,.0f} s, {theirs / ours:.1f} x")
 
 
 def told(
-    architecture: str, taken: dict[str, list[float]], last: dict[str, dict[str, Any]], alone: tuple[float, float],
-    seeds: list[float],
-) -> None:  # fmt: skip
+    architecture: str, taken: dict[str, list[float]], last: dict[str, dict[str, Any]], alone: tuple[float, float]
+) -> None:
     """Prints it."""
     print(machine())
     print(f"{architecture}, d={WIDTH}, {UNITS} units, batch {BATCH}: medians of {len(taken['microtome'])} steps")
@@ -159,8 +161,6 @@ def told(
     for where, one in zip(("new memory", "memory that is kept"), alone, strict=True):
         said = f"the encoder's {kind} product alone, into {where}; microtome: {one / seconds['microtome']:.2f} of it"
         print(f"{BATCH / one:9,.0f} tokens/s  {said}")
-    if len(seeds) > 1:
-        print(f"microtome with {len(seeds)} seeds: unexplained {', '.join(f'{one:.4f}' for one in seeds)}")
     ours = last["microtome"]
     print(
         f"microtome's peak above what stood before the first step: {ours['peak_mb'] - ours['before_mb']:,.0f} MiB, "

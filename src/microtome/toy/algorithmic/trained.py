@@ -63,7 +63,10 @@ class Trained(SmallNetwork):
 
 
 def trained(config: InductionConfig | None = None) -> Trained:
-    """Trains induction heads: a minute or two of one core."""
+    """Trains induction heads: a minute or two of one core.
+
+    Its truth is that of heads that have learned: ask `accuracy` and `attention` before scoring methods against it.
+    """
     config = config or InductionConfig()
     module = network(config)
     learn(module, config)

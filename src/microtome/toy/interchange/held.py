@@ -86,7 +86,10 @@ class Held(SmallNetwork):
 
 
 def trained(config: InterchangeConfig) -> Held:
-    """Trains a network held to a program: a minute or two of one core."""
+    """Trains a network held to a program: a minute or two of one core.
+
+    Its truth is the program's, however little it has learned: ask `agreement` before scoring methods against it.
+    """
     words = words_of(config.alignment.program)
     module = network(config, words)
     learn(module, config, words)
