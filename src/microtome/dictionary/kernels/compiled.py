@@ -22,6 +22,9 @@ FAST = {"reassoc", "nsz", "arcp", "contract", "afn"}
 # Candidates of a row that are computed exactly in any case, which tells how far off screened scores are; others are
 # where they come within so many times the largest error.
 SURE, ERRORS, MANY = 16, 3.0, 8
+# Where a row's strongest begin, in standard deviations from its mean, and how fast counts fall there: of the first row,
+# others take their neighbour's.
+GUESS, RATE = 2.5, 3.0
 # Rows that a thread takes together: they share its room, and each begins where the one before ended.
 HEIGHT = 64
 
@@ -104,7 +107,7 @@ def top_of_each(
 
 def bound(scores: Float[Tensor, "n"], wanted: int) -> float:
     """What at least `wanted` of the scores reach, and not many more."""
-    return _run(_bound, scores, wanted, 1.0, 2.0)[0]
+    return _run(_bound, scores, wanted, GUESS, RATE)[0]
 
 
 def screen(product: Tensor, bias: Float[Tensor, "u"], scale: Float[Tensor, "u"], bounds: Float[Tensor, "t"]) -> Picks:
@@ -135,30 +138,22 @@ def _as_array(given: Any) -> Any:
 
 @_within
 @no_type_check
-def _dot(a, b):
-    total = a[0] * b[0]
-    for i in range(1, len(a)):
-        total += a[i] * b[i]
-    return total
-
-
-@_within
-@no_type_check
 def _dots_of(a, weights, ids, found):
-    """a · weights[id] for each id: four at a time, so that their rows are waited for together and `a` is read once."""
-    n, i = len(ids), 0
-    while i + 4 <= n:
-        p, q, r, s = weights[ids[i]], weights[ids[i + 1]], weights[ids[i + 2]], weights[ids[i + 3]]
+    """a · weights[id] for each id: four at a time, so that their rows are waited for together and `a` is read once.
+
+    At the end the last id stands in for those that four would want more.
+    """
+    last = len(ids) - 1
+    for i in range(0, len(ids), 4):
+        j, k, m = min(i + 1, last), min(i + 2, last), min(i + 3, last)
+        p, q, r, s = weights[ids[i]], weights[ids[j]], weights[ids[k]], weights[ids[m]]
         by_p, by_q, by_r, by_s = a[0] * p[0], a[0] * q[0], a[0] * r[0], a[0] * s[0]
-        for j in range(1, len(a)):
-            by_p += a[j] * p[j]
-            by_q += a[j] * q[j]
-            by_r += a[j] * r[j]
-            by_s += a[j] * s[j]
-        found[i], found[i + 1], found[i + 2], found[i + 3] = by_p, by_q, by_r, by_s
-        i += 4
-    for rest in range(i, n):
-        found[rest] = _dot(a, weights[ids[rest]])
+        for at in range(1, len(a)):
+            by_p += a[at] * p[at]
+            by_q += a[at] * q[at]
+            by_r += a[at] * r[at]
+            by_s += a[at] * s[at]
+        found[i], found[j], found[k], found[m] = by_p, by_q, by_r, by_s
 
 
 @_compiled
@@ -249,21 +244,36 @@ def _collect(scores, bound, mask, found):
 
 @_within
 @no_type_check
+def _middle(scores):
+    """The mean of the scores, and their standard deviation; 1 where that is no number above zero."""
+    total, squared = scores[0], scores[0] * scores[0]
+    for j in range(1, len(scores)):
+        total += scores[j]
+        squared += scores[j] * scores[j]
+    mean = total / len(scores)
+    spread = math.sqrt(max(squared / len(scores) - mean * mean, 0.0))
+    return mean, spread if 0 < spread < np.inf else 1.0
+
+
+@_within
+@no_type_check
 def _bound(scores, wanted, guess, rate):
     """A bound with at least `wanted` scores above it, and not many more.
 
     Counts fall about exponentially with the bound, so that a count tells how far off it is; `rate` says how fast they
-    fall. Both are best taken from a neighbour. What leaves the bracket found so far is halved instead.
+    fall. Both are best taken from a neighbour, in standard deviations from the mean: rows differ in length more than in
+    shape. What leaves the bracket found so far is halved instead.
 
     Returns:
-        the bound, and the rate met on the way.
+        the bound, the same in standard deviations from the mean, and the rate met on the way.
     """
-    low, high, bound, aim = -np.inf, np.inf, guess, math.log(1.2 * wanted)
-    before, logarithm = np.nan, np.nan
+    mean, spread = _middle(scores)
+    low, high, bound, aim = -np.inf, np.inf, mean + guess * spread, math.log(1.2 * wanted)
+    before, logarithm, rate = np.nan, np.nan, rate / spread
     for _ in range(60):
         n = _count(scores, bound)
         if wanted <= n <= wanted + wanted // 2:
-            return bound, rate
+            return bound, (bound - mean) / spread, rate * spread
         if n < wanted:
             high = bound
         else:
@@ -275,19 +285,24 @@ def _bound(scores, wanted, guess, rate):
         bound = bound + (logarithm - aim) / rate
         if not low < bound < high:
             bound = (low + high) / 2 if high - low < np.inf else before + 2 * (before - bound)
-    return low, rate  # many equal scores: all of them, and none of what is below
+    return low, guess, rate * spread  # many equal scores: all of them, and none of what is below
+
+
+@_within
+@no_type_check
+def _stronger(scores, place, n):
+    """How many of the first n are larger. For each of some fifty this is quicker than sorting: it goes by vectors."""
+    larger, own = 0, scores[place]
+    for j in range(n):
+        larger += scores[j] > own
+    return larger
 
 
 @_within
 @no_type_check
 def _rank(scores, place, n):
-    """How many of the first n come before a place: larger ones, and equal ones that stand before it.
-
-    For each of some fifty candidates this is quicker than sorting them, since it goes by whole vectors.
-    """
-    before, own = 0, scores[place]
-    for j in range(n):
-        before += scores[j] > own
+    """How many of the first n come before a place: larger ones, and equal ones that stand before it."""
+    before, own = _stronger(scores, place, n), scores[place]
     for j in range(place):
         before += scores[j] == own
     return before
@@ -295,13 +310,13 @@ def _rank(scores, place, n):
 
 @_within
 @no_type_check
-def _looked(given, found, places, ids, own, exact):
-    """Exact dots and scores of some candidates, at their places."""
+def _looked(given, found, places, room, own):
+    """Exact dots of some candidates, at their places; the room after them holds scores."""
     a, weights, bias, scale = given
+    ids, dots, exact = room
     n = len(places)
     for i in range(n):
         ids[i] = found[places[i]]
-    dots = np.empty(n, exact.dtype)
     _dots_of(a, weights, ids[:n], dots)
     for i in range(n):
         own[places[i]], exact[places[i]] = dots[i], (dots[i] + bias[ids[i]]) * scale[ids[i]]
@@ -315,32 +330,32 @@ def _decided(given, k, n, room, into):
     The strongest by their screened scores are computed first. They tell the error of screening, and a score that the
     k-th reaches at least; what stays below that by some errors is not looked at.
     """
-    places, ids, screened, exact = room
+    places, looked, screened, rest = room
     scores, found, own = into
+    exact = rest[2]
     for place in range(n):
         screened[place] = scores[found[place]]
-    sure, m, low = max(k, SURE), 0, n
-    for place in range(n):  # the sure ones from the front, the others from behind
-        if n <= sure or n > MANY * sure or _rank(screened, place, n) < sure:  # ranks of so many equal ones take long
-            places[m] = place
-            m += 1
-        else:
-            low -= 1
-            places[low] = place
-    _looked(given, found, places[:m], ids, own, exact)
+    sure, m = max(k, SURE), 0
+    all_of_them = n <= sure or n > MANY * sure  # to know the strongest of so many takes longer than to compute them
+    for place in range(n):
+        looked[place] = all_of_them or _stronger(screened, place, n) < sure
+        places[m] = place
+        m += looked[place]
+    _looked(given, found, places[:m], rest, own)
     reached, error = np.inf, 0.0
     for place in places[:m]:
         reached, error = min(reached, exact[place]), max(error, abs(exact[place] - screened[place]))
-    first = m
-    for place in places[low:n]:
-        if screened[place] + ERRORS * error >= reached:
-            places[m] = place
-            m += 1
-    _looked(given, found, places[first:m], ids, own, exact)
-    places[:m].sort()
-    for i in range(m):
-        place = places[i]
-        found[i], own[i], scores[i] = found[place], own[place], exact[place]
+    m = 0
+    for place in range(n):
+        doubtful = (screened[place] + ERRORS * error >= reached) & (looked[place] == 0)
+        places[m] = place
+        m += doubtful
+        looked[place] |= doubtful
+    _looked(given, found, places[:m], rest, own)
+    m = 0
+    for place in range(n):
+        found[m], own[m], scores[m] = found[place], own[place], exact[place]
+        m += looked[place]
     return m
 
 
@@ -353,14 +368,14 @@ def _top_of_each(product, given, k, wanted, into):
     for block in prange((t + HEIGHT - 1) // HEIGHT):
         bits, scores = np.empty(u, np.int32), np.empty(u, bias.dtype)
         mask, found, own = np.empty(u + 8, np.uint8), np.empty(u + 8, np.int64), np.empty(u, bias.dtype)
-        room = np.empty(u, np.int64), np.empty(u, np.int64), np.empty(u, bias.dtype), np.empty(u, bias.dtype)
-        guess, rate = 1.0, 2.0
+        rest = np.empty(u, np.int64), np.empty(u, bias.dtype), np.empty(u, bias.dtype)
+        room = np.empty(u, np.int64), np.empty(u, np.uint8), np.empty(u, bias.dtype), rest
+        guess, rate = GUESS, RATE
         for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
             _scores(product, row, bias, scale, bits, scores)
             bound = -np.inf
             if wanted < u:
-                bound, rate = _bound(scores, wanted, guess, rate)
-                guess = bound if np.isfinite(bound) else guess
+                bound, guess, rate = _bound(scores, wanted, guess, rate)
             n = _collect(scores, bound, mask, found)
             n = _decided((x[row], weights, bias, scale), k, n, room, (scores, found, own))
             kept = 0
