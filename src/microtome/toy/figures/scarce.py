@@ -121,7 +121,7 @@ FIGURES.add(
     Figure("Little data: inputs are kept instead of features", "Henighan et al. 2023, 'Superposition, Memorization, "
            "and Double Descent'", run, Settings(),
            Settings(features=1000, probability=0.01, steps=5_000,
-                    points=(3, 5, 8, 20, 50, 100, 200, 500, 1000, 2000, 5000)),
+                    points=(3, 5, 8, 20, 50, 100, 200, 500, 1000, 2000, 10_000)),  # the last ten a feature, as there
            paper=Settings(features=10_000, probability=0.001, steps=50_000,
                           points=(3, 5, 8, 20, 50, 100, 200, 500, 1000, 3000, 10_000, 100_000))),
     summary="with few inputs a model keeps these, with many their features, and between them it is worst",
