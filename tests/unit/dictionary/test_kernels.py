@@ -74,6 +74,19 @@ def test_the_strongest_of_each_row(kernels, case, k):
 
 
 @pytest.mark.parametrize("kernels", [plain, compiled])
+@pytest.mark.parametrize("k", [1, 7])
+def test_rows_of_any_length(kernels, case, k):
+    """A row's neighbour is no guide to where its strongest begin; squares of the longest rows overflow."""
+    lengths = 10.0 ** torch.linspace(-25, 25, T)[torch.randperm(T, generator=torch.Generator().manual_seed(3))]
+    rows = {**case, "x": case["x"] * lengths[:, None], "bias": torch.zeros(U)}
+    table = scores(rows)
+    found = kernels.top_of_each(rows["x"] @ case["weights"].T, **rows, k=k)
+    best = table.topk(k, dim=1).indices.tolist()
+    nothing = (table == 0).all(1).tolist()
+    assert as_sets(found) == [set() if none else set(ids) for ids, none in zip(best, nothing, strict=True)]
+
+
+@pytest.mark.parametrize("kernels", [plain, compiled])
 def test_of_equal_units_as_many_as_were_asked_for(kernels, case):
     equal = {**case, "weights": case["weights"] * 0, "bias": torch.ones(U), "scale": torch.ones(U)}
     found = kernels.top_of_each(torch.zeros(T, U), **equal, k=5)
