@@ -107,10 +107,10 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--l0", type=float, default=5.0, help="coefficient of JumpReLU's penalty")
     parser.add_argument("--threshold", type=float, default=0.3, help="of JumpReLU at the start")
-    parser.add_argument("--seeds", type=int, default=1, help="of microtome, trained alike: the noise of reseeding")
     parser.add_argument(
-        "--l0s", type=float, nargs="*", default=[], help="further coefficients for microtome, to compare at one L0"
-    )
+        "--also", nargs="*", default=[], metavar="SETTING=NUMBER",
+        help="further runs of microtome, each with another seed=, l0= or threshold=: the noise of reseeding, one L0",
+    )  # fmt: skip
     parser.add_argument("--autocast", action="store_true", help="let the peer use bf16")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -134,10 +134,13 @@ def main() -> None:
         alone = product(np.load(data, mmap_mode="r").shape[1])
         last = {name: side(steps=given.more, evaluate=True) for name, side in sides.items()}
         whole = {name: sum(taken[name] + end["taken"]) for name, end in last.items()}
-        others = [{"seed": seed} for seed in range(1, given.seeds)] + [{"l0": l0} for l0 in given.l0s]
-        ends = [Side(sys.executable, HERE / "steps.py", setup | other)(steps=total, evaluate=True) for other in others]
+        ends = {}
+        for other in given.also:
+            name, _, value = other.partition("=")
+            again = Side(sys.executable, HERE / "steps.py", setup | {name: json.loads(value)})
+            ends[other] = again(steps=total, evaluate=True)
     told(given.architecture, taken, last, alone)
-    for other, end in zip(others, ends, strict=True):
+    for other, end in ends.items():
         print(f"microtome with {other}: unexplained {end['unexplained']:.4f}, L0 {end['l0']:.1f}")
     if given.more:
         ours, theirs = whole["microtome"], whole["sae-lens"]

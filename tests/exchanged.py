@@ -96,7 +96,7 @@ def made(geometry, architecture, conventions=None) -> Dictionary:
         for name, parameter in dictionary.named_parameters():
             if name.endswith(".threshold"):
                 parameter.fill_(0.6)
-            elif not name.endswith("log_threshold"):
+            else:
                 parameter.add_(0.2 * torch.randn(parameter.shape, generator=random))
     return dictionary
 

@@ -39,8 +39,7 @@ def dense_outcome(dictionary: Dictionary, x: Tensor, y: Tensor, moment: Moment) 
         terms["gate"] = _squared(y - _decode(dictionary, gates, x, frozen=True))
     if settings.name == "jumprelu":
         counts = [
-            _step(z.detach(), block.log_threshold.exp(), settings.window).sum()
-            for z, block in zip(pre, blocks, strict=True)
+            _step(z.detach(), block.threshold, settings.window).sum() for z, block in zip(pre, blocks, strict=True)
         ]
         terms["sparsity"] = moment.ramp * settings.l0 * sum(counts) / len(x)
     return terms, y_hat
@@ -85,7 +84,7 @@ def _step(z, threshold, window):
 
 
 def _jumprelu(settings, block, z, norms):
-    threshold = block.log_threshold.exp()
+    threshold = block.threshold
     within = ((z - threshold).abs() < settings.window / 2).double().detach()
     slope = -(threshold.detach() / settings.window) * within
     return z * (z > threshold) + slope * (threshold - threshold.detach())

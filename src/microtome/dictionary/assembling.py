@@ -82,7 +82,7 @@ def assembled(parts: Parts, source: Path, format: str, says: dict[str, Any], mod
 
 def thresholds(found: Float[Tensor, "u"]) -> dict[str, Tensor]:
     """Thresholds as JumpReLU keeps them; below zero they are zero, where a ReLU goes before the jump."""
-    return {"log_threshold": found.clamp(min=0.0).log()}
+    return {"threshold": found.clamp(min=0.0)}
 
 
 def bounds(architecture: Architecture, units: Units) -> Float[Tensor, "u"] | None:
@@ -96,7 +96,7 @@ def bounds(architecture: Architecture, units: Units) -> Float[Tensor, "u"] | Non
             case ReLU():
                 return None
             case JumpReLU():
-                return units.extra("log_threshold").exp()
+                return units.extra("threshold")
             case BatchTopK():
                 scale = units.norms.clamp(min=1e-12) if architecture.by_norm else torch.ones_like(units.b_enc)
                 return units.extra("threshold").clamp(min=0.0) / scale

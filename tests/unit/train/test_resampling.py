@@ -48,7 +48,7 @@ def test_dead_units_begin_anew_and_living_ones_stay(trainee):
     torch.testing.assert_close(torch.linalg.vector_norm(units.W_enc[:3], dim=1), (0.2 * living[0]).expand(3))
     torch.testing.assert_close(units.norms[:3], living[1].expand(3))
     assert not units.b_enc[:3].any()
-    torch.testing.assert_close(units.extra("log_threshold")[:3].exp(), torch.full((3,), 0.01))
+    torch.testing.assert_close(units.extra("threshold")[:3], torch.full((3,), 0.01))
     assert not trainee.dead.any()
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Seen
+from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Outcome, Seen
 from microtome.dictionary.choosing import above
 from microtome.dictionary.sparse import values
 from microtome.dictionary.units import Units
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @ARCHITECTURES.register("jumprelu", summary="a threshold a unit; above it activations pass whole")
 @dataclass(frozen=True)
 class JumpReLU(Architecture):
-    """Settings. Thresholds are trained as `log_threshold`; widths are meant for inputs of E‖x‖² = d.
+    """Settings. Widths are meant for inputs of E‖x‖² = d.
+
+    Thresholds are trained as they are, and held at zero or above. The paper trains their logarithms, which a step of
+    Adam moves by a share of the learning rate: from 0.01, no short run brings them to where activations are.
 
     Attributes:
         l0: weight of the number of active units (`step`), or of Σ tanh(stretch · activation · length) (`tanh`).
@@ -49,8 +52,8 @@ class JumpReLU(Architecture):
         return cls(threshold=0.3, window=0.4)
 
     def extras(self, n_units: int) -> dict[str, Tensor]:
-        """The logarithms of the thresholds."""
-        return {"log_threshold": torch.full((n_units,), self.threshold).log()}
+        """The thresholds."""
+        return {"threshold": torch.full((n_units,), self.threshold)}
 
     def activate(self, units: Units, x: Float[Tensor, "t d"], shift: Float[Tensor, "d"] | None) -> Active:
         """Units above their thresholds."""
@@ -63,7 +66,7 @@ class JumpReLU(Architecture):
     def _active(
         self, units: Units, x: Float[Tensor, "t d"], shift: Float[Tensor, "d"] | None, *, below: float
     ) -> Active:
-        threshold = units.extra("log_threshold").exp()
+        threshold = units.extra("threshold")
         with torch.no_grad():
             picks = above(x, units.W_enc, units.b_enc, shift, threshold - below)
         pre = values(x, units.W_enc, units.b_enc, shift, picks)
@@ -75,7 +78,7 @@ class JumpReLU(Architecture):
 
     def rescaled(self, extras: dict[str, Tensor], factor: Float[Tensor, "u"]) -> dict[str, Tensor]:
         """Thresholds grow with the activations."""
-        return {"log_threshold": extras["log_threshold"] + factor.log()}
+        return {"threshold": extras["threshold"] * factor}
 
     def terms(self, dictionary: "Dictionary", seen: Seen) -> dict[str, Float[Tensor, ""]]:
         """The penalty on active units."""
@@ -84,10 +87,16 @@ class JumpReLU(Architecture):
             "sparsity": seen.moment.ramp * self.l0 * dictionary.across.summed(torch.stack(counts).sum()) / len(seen.x)
         }
 
+    def settle(self, outcome: Outcome) -> None:
+        """Holds thresholds at zero or above, where a gradient still finds them."""
+        with torch.no_grad():
+            for one in outcome.active:
+                one.units.extra("threshold").clamp_(min=0.0)
+
     def _count(self, one: Active) -> Float[Tensor, "n"]:
         if self.penalty == "tanh":
             return torch.tanh(self.stretch * one.values * one.units.norms[one.picks.ids])
-        threshold = one.units.extra("log_threshold").exp()[one.picks.ids]
+        threshold = one.units.extra("threshold")[one.picks.ids]
         return step(one.pre.detach(), threshold, self.window)
 
 

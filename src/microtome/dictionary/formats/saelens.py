@@ -48,7 +48,7 @@ def _relu(says: Settings, found: Tensors) -> Made:
 
 def _jumprelu(says: Settings, found: Tensors) -> Made:
     if "log_threshold" in found:  # training files of earlier versions
-        return JumpReLU(), {"log_threshold": found.take("log_threshold", "units")}
+        return JumpReLU(), {"threshold": found.take("log_threshold", "units").exp()}
     return JumpReLU(), thresholds(found.take("threshold", "units"))
 
 
