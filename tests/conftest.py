@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import settings
 
 from microtome.core.errors import ModelNotFound
 from microtome.model.model import Model
@@ -19,8 +20,11 @@ def pytest_configure() -> None:
 
     One thread: small tensors gain nothing from more, and threads that wait slow their neighbours. And Ctrl-C as a
     terminal has it: a shell that starts the tests in the background has interrupts ignored, programs inherit
-    that, and those which the tests interrupt would never end.
+    inherit that, and those which the tests interrupt would never end. No example has a deadline: how long one takes
+    depends on what else runs.
     """
+    settings.register_profile("suite", deadline=None)
+    settings.load_profile("suite")
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -29,7 +29,7 @@ LAYOUTS = {
     "openai": ("openai/topk.pt", "topk.pt", None),
 }
 FOLDERS = [layout for layout in LAYOUTS if layout != "openai"]
-RANDOM = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def copied(layout: str, to: Path) -> Path:

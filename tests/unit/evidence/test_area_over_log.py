@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from microtome.core.errors import WrongUse
 from microtome.evidence import area_over_log, log_weights, ratio_of_sums
 
-steady = settings(deadline=None, derandomize=True, max_examples=60)
+steady = settings(derandomize=True, max_examples=60)
 
 SIZES, VALUES = (10, 100, 10_000), (0.0, 0.6, 1.0)
 EXPECTED = (1 * 0.3 + 2 * 0.8) / 3  # one decade at a mean of 0.3, two at 0.8

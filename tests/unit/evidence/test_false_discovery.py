@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from microtome.core.errors import WrongUse
 from microtome.evidence import benjamini_hochberg
 
-steady = settings(deadline=None, derandomize=True, max_examples=60)
+steady = settings(derandomize=True, max_examples=60)
 
 P = [0.04, 0.01, 0.5, 0.03]
 ADJUSTED = [0.04 * 4 / 3, 0.04, 0.5, 0.04 * 4 / 3]  # 0.03 × 4 / 2 = 0.06 exceeds its neighbour's 0.0533

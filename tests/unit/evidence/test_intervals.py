@@ -21,7 +21,7 @@ from microtome.evidence import (
     ratio_of_sums,
 )
 
-steady = settings(deadline=None, derandomize=True, max_examples=60)
+steady = settings(derandomize=True, max_examples=60)
 
 NUMERATORS, DENOMINATORS = [1.0, 1.0, 10.0], [1.0, 4.0, 15.0]
 EXPECTED = 12 / 20

@@ -16,7 +16,7 @@ from microtome.evidence import Null, most_errors, null_of_the_mean
 
 DRAWS = (0.1, 0.4, 0.4, 0.9)
 finite = st.floats(-1e6, 1e6)
-steady = settings(deadline=None, derandomize=True, max_examples=60)
+steady = settings(derandomize=True, max_examples=60)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from microtome.evidence import ratio_of_sums
 from microtome.metrics.explained_variance import ExplainedVariance
 from unchecked import unchecked
 
-steady = settings(deadline=None, derandomize=True, max_examples=40)
+steady = settings(derandomize=True, max_examples=40)
 
 SD, ERROR_SD, BIAS, TOKENS, D, DOCUMENTS = 10.0, 4.0, 3.0, 4000, 64, 20
 EXPECTED = 1 - (ERROR_SD**2 + BIAS**2) / SD**2  # 0.75

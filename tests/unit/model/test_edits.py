@@ -281,14 +281,14 @@ places = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(site=st.sampled_from(SITES), where=places)
 def test_scaling_by_one_changes_no_bit(model, clean, site, where):
     edit = edits.scale(site, 1.0, may_be_empty=True, **where)
     assert torch.equal(model.run(IDS, edits=[edit])["logits"], clean["logits"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(site=st.sampled_from(SITES), by=numbers, where=places)
 def test_scaling_is_setting_to_the_scaled_value(model, clean, site, by, where):
     axis = model.site(site).kind.position_axis
@@ -305,7 +305,7 @@ def test_scaling_is_setting_to_the_scaled_value(model, clean, site, by, where):
     assert torch.equal(scaled, put)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(site=st.sampled_from(SITES), vector=arrays(np.float64, 1, elements=numbers), where=places)
 def test_adding_and_taking_away_leaves_what_was(model, clean, site, vector, where):
     """But for rounding: x + v - v is x to the last bits alone."""

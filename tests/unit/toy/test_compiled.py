@@ -113,7 +113,7 @@ def test_network_and_program_agree_on_drawn_inputs(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_network_and_program_agree_on_any_input(name, data):
     one = made(name)
@@ -129,7 +129,7 @@ def test_network_and_program_agree_on_any_input(name, data):
 ANY = st.integers(0, 3)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(table=st.lists(ANY, min_size=4, max_size=4), accepted=st.sets(st.tuples(ANY, ANY)), seed=st.integers(0, 99))
 def test_any_program_agrees(table, accepted, seed):
     number = Map(lambda word: table["abcd".index(word)], tokens, "table")

@@ -159,7 +159,7 @@ def test_an_orthogonal_sum_of_shapes_is_told_apart():
 
 
 @given(st.integers(1, 6), st.integers(1, 9), st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_dimensionalities_sum_up_to_at_most_the_rank(m, n, seed):
     weights = torch.randn(2, n, m, generator=random(seed), dtype=torch.float64).float()
     each = dimensionality(weights)
