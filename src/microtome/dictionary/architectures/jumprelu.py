@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class JumpReLU(Architecture):
     """Settings. Widths are meant for inputs of E‖x‖² = d.
 
-    Thresholds are trained as they are, and held at zero or above. The paper trains their logarithms, which a step of
-    Adam moves by a share of the learning rate: from 0.01, no short run brings them to where activations are.
+    Thresholds are trained as they are, and held at zero or above. The paper trains their logarithms; as they are, a
+    step of Adam moves small ones as far as large ones, and short runs leave less unexplained at the same L0.
 
     Attributes:
         l0: weight of the number of active units (`step`), or of Σ tanh(stretch · activation · length) (`tanh`).
