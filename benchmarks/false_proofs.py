@@ -116,7 +116,7 @@ def rule_of(scorer: Scorer, seed: int) -> Rule:
     def rule(question: Question) -> Gradients:
         change = question.clean.values - question.baseline.units
         gradients = zero_where_equal(question, scorer, seed) / change.masked_fill(change == 0, 1.0)
-        units = [one[:, : layer.values.shape[1]] for one, layer in zip(gradients, question.clean.layers, strict=True)]
+        units = [one[:, : layer.values.shape[1]] for one, layer in zip(gradients, question.clean.blocks, strict=True)]
         return Gradients(units, torch.zeros_like(question.clean.frozen.embed), {})
 
     return rule
@@ -140,7 +140,7 @@ def kept_by(question: Question, scorer: Scorer, plans: Sequence[Plan], place: in
     Completeness is not run: no verdict goes by it, and it would take as long again.
     """
     clean, other = question.clean.values, question.baseline.units
-    norms = side_by_side([layer.norms.expand(clean.shape[1], -1) for layer in question.clean.layers])
+    norms = side_by_side([layer.norms.expand(clean.shape[1], -1) for layer in question.clean.blocks])
     differs = clean != other
     masks = [torch.zeros_like(differs)[None], differs[None]]
     for plan in plans:
@@ -151,7 +151,7 @@ def kept_by(question: Question, scorer: Scorer, plans: Sequence[Plan], place: in
     differing = int(differs.sum())
     return [
         PromptScores(kept[None], np.zeros_like(kept[None]), float(values[0]), float(values[1]), differing,
-                     differing / question.clean.n_places)
+                     differing / question.clean.n_candidates)
         for kept in np.split(values[2:], len(plans))
     ]  # fmt: skip
 

@@ -139,7 +139,7 @@ def test_scores_are_changes_times_the_gradients_of_the_rule(model, rule):
     question = question_of(model)
     gradients = RULES.get(rule)(question)
     scores = scored(question, gradients)
-    for i, (clean, other) in enumerate(zip(question.clean.layers, question.other.layers, strict=True)):
+    for i, (clean, other) in enumerate(zip(question.clean.blocks, question.other.blocks, strict=True)):
         width = clean.values.shape[1]
         expected = (clean.values - other.values) * gradients.units[i]
         torch.testing.assert_close(scores.units[i, :, :width], expected, rtol=0, atol=1e-12)

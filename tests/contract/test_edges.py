@@ -10,6 +10,7 @@ import torch
 
 from microtome.circuit.bases.neurons import NEURONS
 from microtome.circuit.change import change
+from microtome.circuit.cutting import cut
 from microtome.circuit.edges import (
     Chosen,
     carried_down,
@@ -37,14 +38,14 @@ def prompts(request, tiny):
     other = ids.clone()
     other[0, 3] = 3 + (other[0, 3] + 5) % 90
     other[0, 6] = 3 + (other[0, 6] + 7) % 90
-    return NEURONS.cut(freeze(model, ids), freeze(model, other))
+    return cut(NEURONS, freeze(model, ids), freeze(model, other))
 
 
 def chosen_units(clean, n=120):
     draw = torch.Generator().manual_seed(0)
     cells = [
         torch.cartesian_prod(torch.tensor([i]), torch.arange(3, N_TOKENS), torch.arange(layer.n_units))
-        for i, layer in enumerate(clean.layers)
+        for i, layer in enumerate(clean.blocks)
     ]
     rows = torch.cat(cells)
     return Chosen(*rows[torch.randperm(len(rows), generator=draw)[:n].sort().values].T)
@@ -65,17 +66,17 @@ def test_edges_equal_autograd(prompts):
     matrix = direct_edges(clean, change(clean, None, TARGET), TARGET, chosen)
     embed = clean.frozen.embed.clone().requires_grad_()
     passed = replay(clean.frozen, embed, cut=True)
-    last = len(clean.layers) - 1
+    last = len(clean.blocks) - 1
     checked = [int(i) for i in chosen.at(last)[:4]] + [int(i) for i in chosen.at(last - 1)[:4]]
     for row in checked:
-        layer, position, unit = (int(x[row]) for x in (chosen.layers, chosen.positions, chosen.units))
+        layer, position, unit = (int(x[row]) for x in (chosen.blocks, chosen.positions, chosen.units))
         sources = [passed.sources[i] for i in range(layer)]
         read = passed.units[layer][position, unit]
         grads = torch.autograd.grad(read, sources, retain_graph=True, allow_unused=True, materialize_grads=True)
         for i, grad in enumerate(grads):
             here = chosen.at(i)
             where = chosen.positions[here], chosen.units[here]
-            expected = grad[where] * clean.layers[i].values[where]
+            expected = grad[where] * clean.blocks[i].values[where]
             assert (matrix.units[row, here] - expected).abs().max() < 1e-10
 
 
@@ -107,7 +108,7 @@ def test_down_is_the_transpose_of_up(prompts, start):
     clean, _ = prompts
     chosen, flow = chosen_units(clean), change(clean, None, TARGET)
     operator, readers = LinearOperator(clean, start), read_vectors(clean, TARGET, chosen)
-    late = Chosen(*(x[chosen.positions >= start] for x in (chosen.layers, chosen.positions, chosen.units)))
+    late = Chosen(*(x[chosen.positions >= start] for x in (chosen.blocks, chosen.positions, chosen.units)))
     sources = from_units(clean, flow, late)
     up, down = (carried(operator, readers, sources) for carried in (carried_up, carried_down))
     torch.testing.assert_close(up, down, rtol=0, atol=1e-12)
@@ -119,13 +120,13 @@ def test_pull_gives_what_writing_anywhere_below_would_do(prompts):
     chosen, flow = chosen_units(clean), change(clean, None, TARGET)
     matrix = direct_edges(clean, flow, TARGET, chosen)
     readers, sources = read_vectors(clean, TARGET, chosen), from_units(clean, flow, chosen)
-    rows = chosen.at(len(clean.layers) - 1)
-    pulled = LinearOperator(clean).pull(len(clean.layers) - 1, readers.positions[rows], readers.vectors[rows])
+    rows = chosen.at(len(clean.blocks) - 1)
+    pulled = LinearOperator(clean).pull(len(clean.blocks) - 1, readers.positions[rows], readers.vectors[rows])
     for below, there in enumerate(pulled):
         here = chosen.at(below)
         here = here[chosen.positions[here] < there.shape[1]]
         met = (there[:, chosen.positions[here]] * sources.vectors[here]).sum(-1)
         torch.testing.assert_close(met, matrix.units[rows[:, None], here], rtol=0, atol=1e-10)
     embeds = from_embeddings(flow)
-    assert (embeds.layers == -1).all()
+    assert (embeds.stops == 0).all()
     torch.testing.assert_close(embeds.vectors[:N_TOKENS], flow.embed, rtol=0, atol=0)

@@ -86,7 +86,7 @@ def test_total_gradients_by_matrix_products_equal_autograd(model):
         torch.testing.assert_close(units, theirs[1 + layer.index], rtol=0, atol=EXACT)
         through_mlp = layer.pull_units(units)
         read = g if model.anatomy.parallel else g + through_mlp
-        g = g + through_mlp + layer.pull_attention(read[None])[0]
+        g = g + through_mlp + layer.attention.pull(read[None])[0]
     torch.testing.assert_close(g, theirs[0], rtol=0, atol=EXACT)
 
 

@@ -4,6 +4,7 @@ A score is M(clean) − M(unit at its counterfactual value), to first order: the
 The rules differ in where the gradient is taken.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit.basis import Cut, side_by_side
+from microtome.circuit.operator import LinearOperator
+from microtome.circuit.places import Place, leaving, reading, site_of
 from microtome.circuit.question import Question
 from microtome.circuit.target import Target, uncapped
 from microtome.core.registry import Registry
@@ -20,11 +23,11 @@ from microtome.model import edits
 
 @dataclass(frozen=True)
 class Gradients:
-    """dM on units, `[p, u]` a layer, on the embedding, `[p, d]`, and on each error, `[p, d]` by layer."""
+    """dM on units, `[p, u]` a block, on the embedding, `[p, d]`, and on each error, `[p, d]` by place."""
 
     units: list[Tensor]
     embed: Float[Tensor, "p d"]
-    errors: dict[int, Float[Tensor, "p d"]]
+    errors: dict[Place, Float[Tensor, "p d"]]
 
 
 Rule = Callable[[Question], Gradients]
@@ -33,30 +36,48 @@ DEFAULT_RULE = "ig"
 """The best of the three by area on one half of the prompts of every task: docs/tasks.md."""
 
 
+class _Backward:
+    """The target's gradient on its way down: it passes units, whose gradients set out again where they read."""
+
+    def __init__(self, cut: Cut, target: Target):
+        frozen = cut.frozen
+        self.start, self.end, self.n, self.dtype = 0, frozen.n_positions, 1, frozen.embed.dtype
+        self.units = [torch.zeros_like(block.values) for block in cut.blocks]
+        position = target.position % frozen.n_positions
+        direction = target.direction(frozen.logits(position), frozen.anatomy)
+        self._cut, self._position, self._vector = cut, position, frozen.pull_direction(direction, position)
+        self._ends = leaving(Place(len(frozen.layers), "resid"))
+        self._reading = defaultdict(list)
+        for index, block in enumerate(cut.blocks):
+            for place in block.reads:
+                self._reading[reading(place, parallel=frozen.parallel)].append((index, place))
+
+    def enter(self, x: Float[Tensor, "1 p w"], stop: int) -> int:
+        if stop == self._ends:
+            x[0, self._position] += self._vector
+        for index, place in self._reading.get(stop, ()):
+            x[0] += self._cut.blocks[index].pull(place, self.units[index])
+        return 1
+
+
 def through_gates(cut: Cut, target: Target) -> Gradients:
-    """Gradients of the target through the frozen network, MLPs as their units read and write.
+    """Gradients of the target through the frozen network, cut where units write.
 
     Matrix products only: one backward sweep over the weights.
     """
-    frozen = cut.frozen
-    position = target.position % frozen.n_positions
-    g = torch.zeros_like(frozen.embed)
-    direction = target.direction(frozen.logits(position), frozen.anatomy)
-    g[position] = frozen.pull_direction(direction, position)
-    units: list[Tensor] = []
-    errors: dict[int, Tensor] = {}
-    for index, layer in reversed(list(enumerate(cut.layers))):
-        of_units = layer.gradients(g)
-        units.append(of_units)
-        if layer.error is not None:
-            errors[index] = g
-        through_mlp = layer.pull(of_units)
-        if layer.skip is not None:
-            through_mlp = through_mlp + layer.skip.pull(g[None])[0]
-        below = g if layer.frozen.layer.parallel else g + through_mlp
-        through_attention = layer.frozen.pull_attention(below[None])[0]
-        g = g + through_mlp + through_attention
-    return Gradients(units[::-1], g, errors)
+    backward, errors = _Backward(cut, target), {}
+    writing = {leaving(place): place for place in cut.written}
+    embed = torch.zeros_like(cut.frozen.embed)
+    for moment in LinearOperator(cut).down(backward):
+        if (place := writing.get(moment.stop)) is not None:
+            g = moment.x[0]
+            for index, block in enumerate(cut.blocks):
+                if place in block.writes:
+                    backward.units[index] += block.gradients(place, g)
+            if place in cut.errors:
+                errors[place] = g.clone()
+        embed = moment.x[0]
+    return Gradients(backward.units, embed.clone(), errors)
 
 
 @RULES.register("half", summary="frozen network, half rule, at the clean prompt")
@@ -73,7 +94,7 @@ def mean(question: Question) -> Gradients:
         return clean
     other = through_gates(question.other, question.target)
     units = [(a + b) / 2 for a, b in zip(clean.units, other.units, strict=True)]
-    errors = {i: (g + other.errors[i]) / 2 for i, g in clean.errors.items()}
+    errors = {place: (g + other.errors[place]) / 2 for place, g in clean.errors.items()}
     return Gradients(units, (clean.embed + other.embed) / 2, errors)
 
 
@@ -84,12 +105,10 @@ def integrated(question: Question, steps: int = 5) -> Gradients:
     Hanna et al. 2024 (arXiv 2403.17806), EAP-IG on inputs, with the midpoint rule, whose error is
     quadratic in the step. Without a counterfactual the path starts at the mean of the neutral prompts.
     """
-    clean, layers = question.clean.frozen, question.clean.layers
-    path = between(question.baseline.embed, clean.embed, steps)
-    found = _live(question, ["embed", *(layer.writes for layer in layers)], "embed", path)
-    units = [layer.live_gradients(found[layer.writes]) for layer in layers]
-    errors = {i: found[layer.writes] for i, layer in enumerate(layers) if layer.error is not None}
-    return Gradients(units, found["embed"], errors)
+    clean = question.clean
+    path = between(question.baseline.embed, clean.frozen.embed, steps)
+    found = _live(question, ["embed", *_live_sites(clean)], "embed", path)
+    return _gradients(clean, found, found["embed"])
 
 
 @RULES.register("ig-units", summary="integrated gradients over each layer's units in turn, midpoint rule, 5 steps")
@@ -100,15 +119,24 @@ def integrated_by_layer(question: Question, steps: int = 5) -> Gradients:
     ones do, switches between two steps, and no step sees it; here each layer goes all its way before those above it.
     Takes a pass a layer, where `ig` takes one.
     """
-    clean, layers = question.clean.frozen, question.clean.layers
-    sites = [layer.writes for layer in layers]
-    start, end = question.baseline.embed, clean.embed
-    ends = question.model.run([clean.ids] * 2, capture=sites, edits=[edits.set("embed", torch.stack([start, end]))])
+    clean, ids, sites = question.clean, question.clean.frozen.ids, _live_sites(question.clean)
+    start, end = question.baseline.embed, clean.frozen.embed
+    ends = question.model.run([ids] * 2, capture=sites, edits=[edits.set("embed", torch.stack([start, end]))])
     ways = {site: between(ends[site][0], ends[site][1], steps) for site in sites}
     found = {site: _live(question, [site], site, way)[site] for site, way in ways.items()}
     embed = _live(question, ["embed"], "embed", between(start, end, steps))["embed"]
-    errors = {i: found[layer.writes] for i, layer in enumerate(layers) if layer.error is not None}
-    return Gradients([layer.live_gradients(found[layer.writes]) for layer in layers], embed, errors)
+    return _gradients(clean, found, embed)
+
+
+def _live_sites(cut: Cut) -> list[str]:
+    """Sites at whose gradients in a live pass those of units and errors are found."""
+    of_errors = [site_of(place, len(cut.frozen.layers)) for place in cut.errors]
+    return list(dict.fromkeys([*(site for block in cut.blocks for site in block.live), *of_errors]))
+
+
+def _gradients(cut: Cut, found: dict[str, Tensor], embed: Float[Tensor, "p d"]) -> Gradients:
+    errors = {place: found[site_of(place, len(cut.frozen.layers))] for place in cut.errors}
+    return Gradients([block.live_gradients(found) for block in cut.blocks], embed, errors)
 
 
 def between(start: Float[Tensor, "p *e"], end: Float[Tensor, "p *e"], steps: int) -> Float[Tensor, "s p *e"]:
@@ -136,14 +164,14 @@ class Scores:
     """How much the target falls when something takes its baseline value, to first order.
 
     Attributes:
-        units: `[l, p, u]`.
+        units: `[k, p, u]`.
         embed: of token embeddings.
-        errors: of errors, by layer.
+        errors: of errors, by place.
     """
 
-    units: Float[Tensor, "l p u"]
+    units: Float[Tensor, "k p u"]
     embed: Float[Tensor, "p"]
-    errors: dict[int, Float[Tensor, "p"]]
+    errors: dict[Place, Float[Tensor, "p"]]
 
 
 def scored(question: Question, gradients: Gradients) -> Scores:
@@ -153,5 +181,5 @@ def scored(question: Question, gradients: Gradients) -> Scores:
     return Scores(
         units * side_by_side(gradients.units),
         ((clean.frozen.embed - base.embed) * gradients.embed).sum(-1),
-        {i: ((error - base.errors[i]) * gradients.errors[i]).sum(-1) for i, error in clean.errors.items()},
+        {at: ((error - base.errors[at]) * gradients.errors[at]).sum(-1) for at, error in clean.errors.items()},
     )

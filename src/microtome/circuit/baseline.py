@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit.basis import Cut, side_by_side
+from microtome.circuit.places import Place
 from microtome.model.model import Model
+from microtome.model.neutral import NEUTRAL
 
 
 @dataclass(frozen=True)
@@ -15,14 +17,14 @@ class Baseline:
     """Values where nothing is said of what the prompt says.
 
     Attributes:
-        units: `[l, p, u]`.
+        units: `[k, p, u]`.
         embed: what enters layer 0, `[p, d]`.
-        errors: what of each layer's MLP is no unit's, `[p, d]` by layer.
+        errors: what at each place is no unit's, `[p, d]`.
     """
 
-    units: Float[Tensor, "l p u"]
+    units: Float[Tensor, "k p u"]
     embed: Float[Tensor, "p d"]
-    errors: dict[int, Float[Tensor, "p d"]]
+    errors: dict[Place, Float[Tensor, "p d"]]
 
 
 def baseline(model: Model, clean: Cut, other: Cut | None) -> Baseline:
@@ -37,9 +39,22 @@ def baseline(model: Model, clean: Cut, other: Cut | None) -> Baseline:
     """
     if other is not None:
         return Baseline(other.values, other.frozen.embed, other.errors)
-    told = {layer.reads: layer.amounts for layer in clean.layers}
-    means = model.means(["embed", *told], told=told)
-    pooled = side_by_side([means[layer.reads] for layer in clean.layers])
+    means = _neutral_means(model, clean)
+    pooled = side_by_side([means[block.name] for block in clean.blocks])
     place = [0] + [1] * (clean.frozen.n_positions - 1)
-    errors = {i: torch.zeros_like(error) for i, error in clean.errors.items()}
+    errors = {at: torch.zeros_like(error) for at, error in clean.errors.items()}
     return Baseline(pooled[:, place], means["embed"][place], errors)
+
+
+def _neutral_means(model: Model, cut: Cut) -> dict[str, Float[Tensor, "2 _"]]:
+    """Means of each block's units, by its name, and of the embedding: at position 0, and over all others."""
+    sites = dict.fromkeys(site for block in cut.blocks for site in block.sites)
+    run = model.run(NEUTRAL, ["embed", *sites])
+    later = run.mask.clone()
+    later[:, 0] = False
+
+    def mean(x: Float[Tensor, "b p _"]) -> Float[Tensor, "2 _"]:
+        return torch.stack([x[:, 0].mean(0), x[later].mean(0)])
+
+    found = {block.name: mean(block.encode({site: run[site] for site in block.sites})) for block in cut.blocks}
+    return found | {"embed": mean(run["embed"])}

@@ -1,7 +1,8 @@
-"""What a basis gives: prompts whose MLPs are cut into units, and what each unit reads and writes there."""
+"""What a basis gives: prompts cut into blocks of units, and what stands at each place that units write."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -9,14 +10,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
+from microtome.circuit.places import Place
 from microtome.core.registry import Registry
 from microtome.model.edits import Edit
-from microtome.model.frozen import Frozen, FrozenLayer
+from microtome.model.frozen import Frozen
 
 
 @runtime_checkable
 class Skip(Protocol):
-    """A linear path beside the units, from the stream that an MLP's norm reads to the one that the MLP writes."""
+    """A linear path beside the units of an MLP, from the stream that its norm reads to the one that it writes."""
 
     def push(self, x: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
         """What it adds for streams, constants left out; `start` is the prompt's position that is first in `x`."""
@@ -28,72 +30,68 @@ class Skip(Protocol):
 
 
 @runtime_checkable
-class LayerUnits(Protocol):
-    """Units of one layer's MLP at one prompt; what they read and write is linear there.
+class BlockUnits(Protocol):
+    """Units of one block at one prompt, which read the same places and write the same; all of it is linear there.
 
-    The MLP's output is what units write, plus `constant`, plus what `skip` carries, plus `error`. A unit is named by
-    its column among those of the prompt, `[u]`.
+    A unit is named by its column among those of the prompt, `[u]`. Vectors are on the stream: reads past a norm are
+    pulled through it, and `w` is the width of the place (of `attn.heads` all heads side by side).
 
     Attributes:
-        frozen: the layer of the frozen network.
+        name: what the block is called in a graph, such as `mlp.neurons.3` or `resid.15`.
+        layer: in which its nodes are drawn.
+        reads, writes: places. None of those that it reads lies above one that it writes.
         ids: what the basis calls the unit of each column, rising.
         values: activations.
-        n_units: how many units the basis has here, with those that no column stands for.
-        error: what of the MLP's output is no unit's; None where there is nothing of the kind.
-        skip: a linear path beside the units, or None.
-        reads: the site from which `amounts` tells activations.
-        writes: the site whose gradient in a live pass `live_gradients` takes.
+        n_units: how many units the block has, with those that no column stands for.
+        sites: where `encode` finds activations.
+        live: sites whose gradients in a live pass `live_gradients` takes.
     """
 
-    frozen: FrozenLayer
+    name: str
+    layer: int
+    reads: tuple[Place, ...]
+    writes: tuple[Place, ...]
     ids: Int[Tensor, "u"]
     values: Float[Tensor, "p u"]
     n_units: int
-    error: Float[Tensor, "p d"] | None
-    skip: Skip | None
-    reads: str
-    writes: str
-
-    @property
-    def constant(self) -> Float[Tensor, "p d"]:
-        """What the MLP adds whatever its units do."""
-        ...
+    sites: tuple[str, ...]
+    live: tuple[str, ...]
 
     @property
     def norms(self) -> Float[Tensor, "#p u"]:
-        """Length of what one unit of activation writes."""
+        """Length of what one unit of activation writes, over all places."""
         ...
 
-    def read(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
-        """Read vectors on the stream that the MLP's norm reads."""
+    def read(self, place: Place, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n w"]:
+        """Read vectors at one of its places."""
         ...
 
     def read_constant(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
         """What a unit has without any stream."""
         ...
 
-    def write(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
-        """What one unit of activation adds to the stream."""
+    def write(self, place: Place, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
+        """What one unit of activation adds to the stream at one of its places."""
         ...
 
-    def written(self, values: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
-        """What activations add to the stream together."""
+    def decode(self, place: Place, values: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
+        """What activations add to the stream together at a place, nothing else with it."""
         ...
 
-    def gradients(self, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
-        """From a gradient on the stream after the MLP to one on its units."""
+    def gradients(self, place: Place, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
+        """From a gradient on the stream at a place that it writes to the part that it has in those on its units."""
         ...
 
-    def pull(self, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
-        """From gradients on units to the stream that the MLP's norm reads."""
+    def pull(self, place: Place, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p w"]:
+        """From gradients on units to one of the places that they read."""
         ...
 
-    def live_gradients(self, g: Float[Tensor, "p e"]) -> Float[Tensor, "p u"]:
-        """From a live pass's gradient at the site `writes` to one on its units."""
+    def live_gradients(self, found: Mapping[str, Tensor]) -> Float[Tensor, "p u"]:
+        """From a live pass's gradients at the sites `live` to those on its units."""
         ...
 
-    def amounts(self, x: Float[Tensor, "*b p e"]) -> Float[Tensor, "*b p u"]:
-        """Activations on any inputs, from what stands at the site `reads` there."""
+    def encode(self, x: Mapping[str, Tensor]) -> Float[Tensor, "b p u"]:
+        """Activations on any inputs, from what stands at `sites` there."""
         ...
 
     def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:
@@ -102,55 +100,93 @@ class LayerUnits(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Written:
+    """What stands at a place that units write, beside them.
+
+    Attributes:
+        constant: what is there whatever the units do, `[p, d]`.
+        error: what no unit wrote, `[p, d]`; None where there is nothing of the kind.
+        skip: a linear path beside the units, or None.
+    """
+
+    constant: Float[Tensor, "p d"]
+    error: Float[Tensor, "p d"] | None = None
+    skip: Skip | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Blocks that one part of a basis cuts out of a prompt, and what stands beside them at the places they write."""
+
+    blocks: Sequence[BlockUnits]
+    written: Mapping[Place, Written]
+
+
+@dataclass(frozen=True, eq=False)
 class Cut:
-    """A frozen prompt whose MLPs are cut into units.
+    """A frozen prompt cut into blocks of units.
 
     Attributes:
         frozen: the prompt.
-        layers: units of each layer.
+        blocks: in the order in which the last of what each reads passes.
+        written: what stands beside units at each place that they write. There the pass is cut: what lies below
+            reaches what lies above through units, error and skip alone.
     """
 
     frozen: Frozen
-    layers: Sequence[LayerUnits]
+    blocks: Sequence[BlockUnits]
+    written: Mapping[Place, Written]
+
+    @cached_property
+    def values(self) -> Float[Tensor, "k p u"]:
+        """Activations of all blocks."""
+        return side_by_side([block.values for block in self.blocks])
 
     @property
-    def values(self) -> Float[Tensor, "l p u"]:
-        """Activations of all layers."""
-        return side_by_side([layer.values for layer in self.layers])
+    def errors(self) -> dict[Place, Float[Tensor, "p d"]]:
+        """What at each place is no unit's, where there is anything of the kind."""
+        return {place: one.error for place, one in self.written.items() if one.error is not None}
+
+    @cached_property
+    def read(self) -> frozenset[Place]:
+        """Places that units read."""
+        return frozenset(place for block in self.blocks for place in block.reads)
 
     @property
-    def errors(self) -> dict[int, Float[Tensor, "p d"]]:
-        """What of each layer's MLP is no unit's, where there is anything of the kind."""
-        return {i: layer.error for i, layer in enumerate(self.layers) if layer.error is not None}
-
-    @property
-    def n_places(self) -> int:
+    def n_candidates(self) -> int:
         """How many units there are at all positions together."""
-        return self.frozen.n_positions * sum(layer.n_units for layer in self.layers)
+        return self.frozen.n_positions * sum(block.n_units for block in self.blocks)
 
 
 @runtime_checkable
-class Basis(Protocol):
-    """Units of one kind in every layer's MLP.
+class Part(Protocol):
+    """Units of one kind: neurons, coordinates of heads, one dictionary."""
+
+    def cut(self, prompts: Sequence[Frozen]) -> list[Slice]:
+        """Its blocks in each of the prompts, with the same units in the same columns."""
+        ...
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Units into which prompts are cut. MLPs for which no part has units are cut into neurons.
 
     Attributes:
         name: what the user calls it.
         card: what a run card says of it.
+        parts: what stands at which places.
     """
 
     name: str
-    card: dict[str, Any]
-
-    def cut(self, clean: Frozen, other: Frozen | None) -> tuple[Cut, Cut | None]:
-        """Both prompts in this basis, with the same units in the same columns."""
-        ...
+    card: dict[str, Any] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
 
-def side_by_side(layers: Sequence[Float[Tensor, "*p _"]]) -> Float[Tensor, "l *p u"]:
-    """Units of all layers as one tensor; narrower layers are padded with zeros, which no choice ever takes."""
-    widest = max(layer.shape[-1] for layer in layers)
-    return torch.stack([pad(layer, (0, widest - layer.shape[-1])) for layer in layers])
+def side_by_side(blocks: Sequence[Float[Tensor, "*p _"]]) -> Float[Tensor, "k *p u"]:
+    """Units of all blocks as one tensor; narrower blocks are padded with zeros, which no choice ever takes."""
+    widest = max(block.shape[-1] for block in blocks)
+    return torch.stack([pad(block, (0, widest - block.shape[-1])) for block in blocks])
 
 
 BASES: Registry[Basis] = Registry("basis")
-"""Bases in which a circuit can be told and that need no training: one file each."""
+"""Bases that need no training: one file each."""

@@ -5,50 +5,53 @@ constants cancel, and what the clean operator does not predict is the nonlinear 
 source carries its value and the constants are sources of their own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microtome.circuit.basis import Cut, LayerUnits, side_by_side
+from microtome.circuit.basis import Cut, side_by_side
+from microtome.circuit.places import Place, arriving, leaving
 from microtome.circuit.target import Target
-from microtome.model.frozen import Frozen
+from microtome.model.frozen import Frozen, FrozenLayer
+
+ByStop = Mapping[int, Float[Tensor, "p _"]]
 
 
 @dataclass(frozen=True)
 class Change:
-    """Sources of one prompt, exact by layer: their sum through the operator is every reader's value.
+    """Sources of one prompt, exact by place: their sum through the operator is every reader's value.
 
     Attributes:
         embed: token embeddings, `[p, d]`.
-        places: learned positions, `[p, d]`, or None.
-        units: their activations, `[p, u]` a layer; layers may differ in u.
-        errors: what no unit wrote, `[p, d]`, by layer; none in layers whose units leave nothing.
-        constants: what attention and MLP add whatever they read, `[p, d]` a layer; zero in a difference.
-        attn_slack, mlp_slack: what they added that the frozen operator does not give, `[p, d]` a layer.
-        streams: what each MLP's norm reads, `[p, d]` a layer.
-        final: `[p, d]`.
+        learned: learned positions, `[p, d]`, or None.
+        units: their activations, `[p, u]` a block; blocks may differ in u.
+        errors: what no unit wrote, `[p, d]`, by place; none where units leave nothing.
+        constants: by stop, what is added there whatever flows; empty in a difference.
+        slack: by stop, what was added there that neither units nor the frozen operator give.
+        streams: by stop, what reads there meet, as the operator makes it of the stream.
+        branch_constants: by stop of a branch that is read, what it gives whatever the stream; empty in a difference.
         target: the target's value, or its change.
         start: first position where anything flows.
         against: whether these are differences.
     """
 
     embed: Float[Tensor, "p d"]
-    places: Float[Tensor, "p d"] | None
+    learned: Float[Tensor, "p d"] | None
     units: list[Tensor]
-    errors: dict[int, Float[Tensor, "p d"]]
-    constants: list[tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]]
-    attn_slack: list[Float[Tensor, "p d"]]
-    mlp_slack: list[Float[Tensor, "p d"]]
-    streams: list[Float[Tensor, "p d"]]
-    final: Float[Tensor, "p d"]
+    errors: dict[Place, Float[Tensor, "p d"]]
+    constants: ByStop
+    slack: ByStop
+    streams: ByStop
+    branch_constants: ByStop
     target: float
     start: int
     against: bool
 
     @property
-    def differs(self) -> Bool[Tensor, "l p u"]:
+    def differs(self) -> Bool[Tensor, "k p u"]:
         """Which units carry anything."""
         return side_by_side(self.units) != 0
 
@@ -60,52 +63,42 @@ def change(clean: Cut, other: Cut | None, target: Target) -> Change:
 
 def _differences(clean: Cut, other: Cut, target: Target) -> Change:
     here, there = clean.frozen, other.frozen
-    pairs = list(zip(here.layers, there.layers, strict=True))
-    errors = {i: error - other.errors[i] for i, error in clean.errors.items()}
-    flowing = [
-        Flowing(a.stream - b.stream, a.between - b.between, of_a.values - of_b.values, errors.get(i))
-        for i, ((a, b), of_a, of_b) in enumerate(zip(pairs, clean.layers, other.layers, strict=True))
-    ]
-    gains = [
-        (attn - attn_other, mlp - mlp_other)
-        for (attn, mlp), (attn_other, mlp_other) in zip(gained(here), gained(there), strict=True)
-    ]
-    slack = [_slack(*one) for one in zip(clean.layers, gains, flowing, strict=True)]
-    nothing, embed = torch.zeros_like(here.embed), here.embed - there.embed
+    learned = None if here.anatomy.positions is None else torch.zeros_like(here.embed)
+    units = [a.values - b.values for a, b in zip(clean.blocks, other.blocks, strict=True)]
+    errors = {place: error - other.errors[place] for place, error in clean.errors.items()}
+    streams = [_minus(a, b) for a, b in zip(_passed(here), _passed(there), strict=True)]
+    flowing = _Flowing(clean, streams, units, errors, {})
     return Change(
-        embed=embed,
-        places=None if here.anatomy.positions is None else nothing,
-        units=[one.units for one in flowing],
+        embed=here.embed - there.embed,
+        learned=learned,
+        units=units,
         errors=errors,
-        constants=[(nothing, nothing)] * len(pairs),
-        attn_slack=[attn for attn, _ in slack],
-        mlp_slack=[mlp for _, mlp in slack],
-        streams=[one.read for one in flowing],
-        final=here.final - there.final,
+        constants={},
+        slack=flowing.slack(),
+        streams=flowing.streams(),
+        branch_constants={},
         target=target_value(here, target) - target_value(there, target),
-        start=_first(embed),
+        start=_first(here.embed - there.embed),
         against=True,
     )
 
 
 def _values(clean: Cut, target: Target) -> Change:
     frozen = clean.frozen
-    flowing = [Flowing(one.frozen.stream, one.frozen.between, one.values, one.error) for one in clean.layers]
-    slack = [_slack(*one) for one in zip(clean.layers, gained(frozen), flowing, strict=True)]
-    constants = [(layer.frozen.attn_constant, layer.constant) for layer in clean.layers]
-    places = None
+    learned = None
     if frozen.anatomy.positions is not None:
-        places = frozen.anatomy.positions.get_parameter("weight").detach()[: frozen.n_positions]
+        learned = frozen.anatomy.positions.get_parameter("weight").detach()[: frozen.n_positions]
+    units, constants = [block.values for block in clean.blocks], _constants(clean)
+    flowing = _Flowing(clean, _passed(frozen), units, clean.errors, constants)
     return Change(
-        embed=frozen.embed if places is None else frozen.embed - places,
-        places=places,
-        units=[one.units for one in flowing],
+        embed=frozen.embed if learned is None else frozen.embed - learned,
+        learned=learned,
+        units=units,
         errors=clean.errors,
         constants=constants,
-        attn_slack=[attn - constant for (attn, _), (constant, _) in zip(slack, constants, strict=True)],
-        mlp_slack=[mlp - constant for (_, mlp), (_, constant) in zip(slack, constants, strict=True)],
-        streams=[one.read for one in flowing],
-        final=frozen.final,
+        slack=flowing.slack(),
+        streams=flowing.streams(),
+        branch_constants=_branch_constants(clean),
         target=target_value(frozen, target),
         start=0,
         against=False,
@@ -113,43 +106,117 @@ def _values(clean: Cut, target: Target) -> Change:
 
 
 @dataclass(frozen=True)
-class Flowing:
-    """What flows in one layer: the stream before it, the one that its MLP reads, its units, its error."""
+class Passed:
+    """The stream of one layer: entering it, between its branches, leaving it."""
 
-    stream: Float[Tensor, "p d"]
-    read: Float[Tensor, "p d"]
-    units: Float[Tensor, "p u"]
-    error: Float[Tensor, "p d"] | None
+    entering: Float[Tensor, "p d"]
+    between: Float[Tensor, "p d"]
+    leaving: Float[Tensor, "p d"]
+
+
+def _passed(frozen: Frozen) -> list[Passed]:
+    """Every layer's, precise, the rounding of the module's own additions included."""
+    ends = [precise(layer.stream) for layer in frozen.layers[1:]] + [precise(frozen.final)]
+    found = []
+    for layer, end in zip(frozen.layers, ends, strict=True):
+        entering = precise(layer.stream)
+        between = entering + precise(layer.attention.out) if layer.layer.parallel else precise(layer.between)
+        found.append(Passed(entering, between, end))
+    return found
+
+
+def _minus(a: Passed, b: Passed) -> Passed:
+    return Passed(a.entering - b.entering, a.between - b.between, a.leaving - b.leaving)
+
+
+@dataclass(frozen=True)
+class _Flowing:
+    """What flows in a cut, before it is known what of it the operator gives."""
+
+    cut: Cut
+    passed: list[Passed]
+    units: list[Tensor]
+    errors: Mapping[Place, Float[Tensor, "p d"]]
+    constants: ByStop
+
+    def streams(self) -> dict[int, Float[Tensor, "p _"]]:
+        """See `Change.streams`."""
+        found, read = {}, self.cut.read
+        for index, (layer, passed) in enumerate(zip(self.cut.frozen.layers, self.passed, strict=True)):
+            out, heads, mlp = (Place(index, kind) for kind in ("attn.out", "attn.heads", "mlp.out"))
+            for place, stream in (
+                (Place(index, "resid"), passed.entering),
+                (Place(index, "resid_mid"), passed.between),
+            ):
+                found |= {arriving(place): stream, leaving(place): stream}
+            if heads in read:
+                found[arriving(heads)] = layer.attention.push_heads(passed.entering[None])[0]
+            if out in read:
+                found[arriving(out)] = layer.attention.attended(passed.entering)
+            if mlp in read:
+                found[arriving(mlp)] = layer.push_mlp(_read_by_mlp(layer, passed)[None])[0]
+        last = Place(len(self.passed), "resid")
+        return found | {arriving(last): self.passed[-1].leaving, leaving(last): self.passed[-1].leaving}
+
+    def slack(self) -> dict[int, Float[Tensor, "p d"]]:
+        """See `Change.slack`."""
+        found = {}
+        for index, (layer, passed) in enumerate(zip(self.cut.frozen.layers, self.passed, strict=True)):
+            out, mlp = Place(index, "attn.out"), Place(index, "mlp.out")
+            through = None if out in self.cut.written else layer.attention.attended(passed.entering)
+            found[leaving(out)] = self._beyond(out, passed.between - passed.entering, through)
+            skip = self.cut.written[mlp].skip
+            through = None if skip is None else skip.push(_read_by_mlp(layer, passed)[None])[0]
+            found[leaving(mlp)] = self._beyond(mlp, passed.leaving - passed.between, through)
+            for place, stream in (
+                (Place(index, "resid"), passed.entering),
+                (Place(index, "resid_mid"), passed.between),
+            ):
+                if place in self.cut.written:
+                    found[leaving(place)] = self._beyond(place, stream, None)
+        last = Place(len(self.passed), "resid")
+        if last in self.cut.written:
+            found[leaving(last)] = self._beyond(last, self.passed[-1].leaving, None)
+        return found
+
+    def _beyond(
+        self, place: Place, gained: Float[Tensor, "p d"], through: Float[Tensor, "p d"] | None
+    ) -> Float[Tensor, "p d"]:
+        """What came at a place beyond what units write there, errors, constants, and what passed beside them."""
+        for block, units in zip(self.cut.blocks, self.units, strict=True):
+            if place in block.writes:
+                gained = gained - block.decode(place, precise(units))
+        for other in (through, self.errors.get(place), self.constants.get(leaving(place))):
+            gained = gained if other is None else gained - other
+        return gained
+
+
+def _read_by_mlp(layer: FrozenLayer, passed: Passed) -> Float[Tensor, "p d"]:
+    return passed.entering if layer.layer.parallel else passed.between
+
+
+def _constants(cut: Cut) -> dict[int, Float[Tensor, "p d"]]:
+    """What is added at each stop whatever flows: by attention, and beside units where they write."""
+    found = {leaving(Place(layer.index, "attn.out")): layer.attention.constant for layer in cut.frozen.layers}
+    return found | {leaving(place): one.constant for place, one in cut.written.items()}
+
+
+def _branch_constants(cut: Cut) -> dict[int, Float[Tensor, "p _"]]:
+    found = {}
+    for place in cut.read:
+        if place.kind in ("attn.heads", "attn.out", "mlp.out"):
+            layer = cut.frozen.layers[place.layer]
+            found[arriving(place)] = {
+                "attn.heads": lambda one: one.attention.heads_constant,
+                "attn.out": lambda one: one.attention.constant,
+                "mlp.out": lambda one: one.mlp_constant + one.written(one.unit_constants),
+            }[place.kind](layer)
+    return found
 
 
 def precise(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """In float64, where the device has it: a budget must come out to better than the float32 of the network."""
     return x if x.device.type == "mps" else x.double()
-
-
-Gain = tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]
-"""To the stream, over a layer's attention and over its MLP."""
-
-
-def gained(frozen: Frozen) -> list[Gain]:
-    """What the stream gained over each attention and each MLP, the rounding of its additions included."""
-    ends = [precise(layer.stream) for layer in frozen.layers[1:]] + [precise(frozen.final)]
-    found = []
-    for layer, end in zip(frozen.layers, ends, strict=True):
-        middle = layer.stream + precise(layer.attn_out) if layer.layer.parallel else precise(layer.between)
-        found.append((middle - layer.stream, end - middle))
-    return found
-
-
-def _slack(layer: LayerUnits, gain: Gain, flowing: Flowing) -> Gain:
-    """What attention and MLP gave beyond what frozen maps make of the stream and of units, and beyond errors."""
-    attn, mlp = gain
-    mlp = mlp - layer.written(precise(flowing.units))
-    if flowing.error is not None:
-        mlp = mlp - flowing.error
-    if layer.skip is not None:
-        mlp = mlp - layer.skip.push(precise(flowing.read)[None])[0]
-    return attn - layer.frozen.attended(precise(flowing.stream)), mlp
 
 
 def _first(embed: Float[Tensor, "p d"]) -> int:

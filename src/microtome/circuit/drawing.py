@@ -13,7 +13,8 @@ from microtome.circuit.graph import Edge, Graph, Node
 from microtome.circuit.influence import Kept, connected, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
 from microtome.circuit.nodes import names, node_of, with_tokens
-from microtome.circuit.operator import LinearOperator, Placed
+from microtome.circuit.operator import LinearOperator
+from microtome.circuit.placed import Placed
 from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.model.looks import token_text
@@ -67,7 +68,7 @@ def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
     rows = np.array([*range(n), columns - 1])
     start, always, never = np.zeros(columns), np.zeros(columns, bool), np.zeros(columns, bool)
     start[-1] = 1.0
-    always[n : n + matrix.columns["embedding"]] = always[-1] = True
+    always[matrix.columns.slices["embedding"]] = always[-1] = True
     never[-3:-1] = True
     share = shares(weights)
     kept = prune(share, rows, start, always, never, node_share=config.node_share, edge_share=config.edge_share)
@@ -121,20 +122,17 @@ def _edges(traced: Traced, pruned: _Pruned, nodes: dict[int, Node]) -> tuple[Edg
 def _heads(traced: Traced, drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]]:
     """Head loadings of edges from what is written once, the strongest first as far as the budget goes."""
     clean, flow, chosen = traced.question.clean, traced.flow, traced.chosen
-    pairs = [(t, s) for t, s in drawn if traced.matrix.find(s)[0] in CARRIED]
+    pairs = [(t, s) for t, s in drawn if traced.matrix.columns.find(s)[0] in CARRIED]
     readers_at_most = max(1, CARRIED_FOR_HEADS // clean.frozen.n_positions)
     split = set(list(dict.fromkeys(t for t, _ in pairs))[:readers_at_most])
     pairs = [(t, s) for t, s in pairs if t in split]
     if not pairs:
         return {}
     readers = read_vectors(clean, traced.question.target, chosen)
-    rows, columns = torch.tensor(pairs, device=chosen.layers.device).T
+    rows, columns = torch.tensor(pairs, device=chosen.blocks.device).T
     units, others = from_units(clean, flow, chosen), from_outside(flow)
-    sources = Placed(
-        torch.cat([units.layers, others.layers]),
-        torch.cat([units.positions, others.positions]),
-        torch.cat([units.vectors, others.vectors.to(units.vectors.dtype)]),
-    ).take(columns)
+    others = replace(others, vectors=others.vectors.to(units.vectors.dtype))
+    sources = Placed.joined([units, others]).take(columns)
     found = head_loadings(LinearOperator(clean, flow.start), readers, sources, rows)
     return dict(zip(pairs, found, strict=True))
 
@@ -156,7 +154,7 @@ def _assemble(
         "largest_imbalance": float(matrix.imbalance().max()),
     }
     if flow.against:
-        numbers["differing_share"] = int(flow.differs.sum()) / question.clean.n_places
+        numbers["differing_share"] = int(flow.differs.sum()) / question.clean.n_candidates
     texts = tuple(token_text(model, i) for i in clean.ids)
     logit = nodes[max(nodes)]
     return Graph(
@@ -174,7 +172,7 @@ def _assemble(
         value=logit.value,
         counterfactual_value=logit.counterfactual_value,
         n_layers=len(clean.layers),
-        basis=str(card.config["basis"]),
+        blocks=tuple(block.name for block in question.clean.blocks),
         nodes=tuple(nodes.values()),
         edges=edges,
         ranking=_ranking(traced, config.ranked),
@@ -190,10 +188,10 @@ def _text(question: Any) -> str:
 
 
 def _ranking(traced: Traced, most: int) -> tuple[tuple[int, int, int, float], ...]:
-    scores, clean = traced.scores.units, traced.question.clean.layers
+    scores, clean = traced.scores.units, traced.question.clean.blocks
     flat = scores.flatten()
     best = flat.abs().topk(min(most, int((flat != 0).sum()))).indices
-    layers, positions, columns = (x.tolist() for x in torch.unravel_index(best, scores.shape))
-    ids = [layer.ids.tolist() for layer in clean]
-    units = [ids[layer][column] for layer, column in zip(layers, columns, strict=True)]
-    return tuple(zip(layers, positions, units, flat[best].tolist(), strict=True))
+    blocks, positions, columns = (x.tolist() for x in torch.unravel_index(best, scores.shape))
+    ids = [block.ids.tolist() for block in clean]
+    units = [ids[block][column] for block, column in zip(blocks, columns, strict=True)]
+    return tuple(zip(blocks, positions, units, flat[best].tolist(), strict=True))

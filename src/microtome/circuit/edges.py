@@ -1,39 +1,41 @@
 """Exact direct edges among chosen units: what each wrote, carried through the frozen network to where others read.
 
 Each row (a unit, or the target) is a budget that must come out: edges from chosen units, embeddings,
-positions and biases, plus the remainder (what units that were not chosen wrote), plus the nonlinear term
+positions, errors and biases, plus the remainder (what units that were not chosen wrote), plus the nonlinear term
 (what the operator frozen at the clean prompt does not give) are its value. Every term is computed on its
 own, so that the sum is a test.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from microtome.circuit.basis import Cut
-from microtome.circuit.change import Change, precise
-from microtome.circuit.graph import Kind
-from microtome.circuit.operator import LinearOperator, Place, Placed, Separately, Writer
+from microtome.circuit.change import ByStop, Change, precise
+from microtome.circuit.columns import Columns
+from microtome.circuit.operator import Carried, LinearOperator, Separately
+from microtome.circuit.placed import ByPlace, Placed
+from microtome.circuit.places import Place, arriving, layer_of, leaving, reading
 from microtome.circuit.target import Target
 from microtome.core.progress import track
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Units chosen as nodes, sorted by layer, then position, then unit; `[n]` each."""
+    """Units chosen as nodes, sorted by block, then position, then unit; `[n]` each."""
 
-    layers: Int[Tensor, "n"]
+    blocks: Int[Tensor, "n"]
     positions: Int[Tensor, "n"]
     units: Int[Tensor, "n"]
 
     def __len__(self) -> int:
-        return len(self.layers)
+        return len(self.blocks)
 
-    def at(self, layer: int) -> Int[Tensor, "k"]:
-        """Which of them lie in a layer."""
-        return (self.layers == layer).nonzero()[:, 0]
+    def at(self, block: int) -> Int[Tensor, "k"]:
+        """Which of them lie in a block."""
+        return (self.blocks == block).nonzero()[:, 0]
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,13 @@ class EdgeMatrix:
     Attributes:
         terms: `[n + 1, s + 2]`: from all s sources that are nodes, then the remainder (from units that were not
             chosen) and the nonlinear term (what the operator does not give).
-        columns: how many columns each kind of source has, in their order: the n chosen units, the token embeddings,
-            the learned positions of families that have them, the errors of layers that have them (layer by
-            layer, a column a position), each layer's constants and the final constants.
+        columns: which source stands where.
         value: `[n + 1]`: what each row must sum to.
     """
 
     terms: Float[Tensor, "t c"]
-    columns: dict[Kind, int]
+    columns: Columns
     value: Float[Tensor, "t"]
-
-    def find(self, column: int) -> tuple[Kind, int]:
-        """What stands in a column: which kind, and which of it. The one after the last source is the logit."""
-        for kind, size in self.columns.items():
-            if column < size:
-                return kind, column
-            column -= size
-        return "logit", column
 
     @property
     def linear(self) -> Float[Tensor, "t s"]:
@@ -69,7 +61,7 @@ class EdgeMatrix:
     @property
     def units(self) -> Float[Tensor, "t n"]:
         """Edges from chosen units."""
-        return self.terms[:, : len(self.value) - 1]
+        return self.terms[:, self.columns.slices["unit"]]
 
     @property
     def remainder(self) -> Float[Tensor, "t"]:
@@ -88,33 +80,19 @@ class EdgeMatrix:
         return (total - self.value.cpu()).abs() / absolute.cpu()
 
 
-@dataclass(frozen=True)
 class _Together:
     """What is written everywhere at once, a stream a kind: each layer's constants, remainder, nonlinearity."""
 
-    flow: Change
-    others: list[Float[Tensor, "p d"]]
+    def __init__(self, flow: Change, others: dict[int, Float[Tensor, "p d"]], layers: int):
+        self.start, self.end, self.n, self.dtype = flow.start, len(flow.embed), layers + 3, flow.streams[0].dtype
+        self._flow, self._others, self._layers = flow, others, layers
 
-    @property
-    def start(self) -> int:
-        return self.flow.start
-
-    @property
-    def n(self) -> int:
-        return len(self.others) + 3
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.others[0].dtype
-
-    def enter(self, x: Float[Tensor, "n p d"], place: Place, layer: int) -> int:
-        if place != "embed":
-            is_mlp = place == "mlp"
-            slack = self.flow.mlp_slack if is_mlp else self.flow.attn_slack
-            x[layer] += self.flow.constants[layer][int(is_mlp)][self.start :]
-            x[-1] += slack[layer][self.start :]
-            if is_mlp:
-                x[-2] += self.others[layer][self.start :]
+    def enter(self, x: Float[Tensor, "n p d"], stop: int) -> int:
+        flow, layer = self._flow, min(layer_of(stop), self._layers)
+        rows = {layer: flow.constants.get(stop), self.n - 2: self._others.get(stop), self.n - 1: flow.slack.get(stop)}
+        for row, written in rows.items():
+            if written is not None:
+                x[row] += written[self.start :]
         return self.n
 
 
@@ -129,110 +107,152 @@ def direct_edges(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> Ed
     """
     readers = read_vectors(clean, target, chosen)
     operator, everywhere = LinearOperator(clean, flow.start), from_outside(flow)
-    together = _Together(flow, [_others(clean, flow, chosen, layer) for layer in range(len(clean.layers))])
-    n, p = len(chosen), clean.frozen.n_positions
-    columns: dict[Kind, int] = {"unit": n, "embedding": p, "position": 0 if flow.places is None else p}
-    columns |= {"error": p * len(flow.errors), "bias": len(clean.layers) + 1}
-    matrix = _own_terms(clean, flow, target, chosen, readers, columns)
+    together = _Together(flow, _others(clean, flow, chosen), len(clean.frozen.layers))
+    matrix = _own_terms(clean, flow, target, chosen, readers)
+    columns = matrix.columns
     matrix.units[:] = between_units(operator, readers, from_units(clean, flow, chosen))
-    exact = Placed(readers.layers, readers.positions, precise(readers.vectors))
-    matrix.terms[:, n : -together.n] = carried_up(operator, exact, everywhere)
-    matrix.terms[:, -together.n :] += _arriving(operator, together, exact, _by_place(readers))
+    exact = Placed(readers.owners, readers.stops, readers.positions, precise(readers.vectors), readers.n)
+    matrix.terms[:, columns.slices["embedding"].start : columns.slices["error"].stop] = carried_up(
+        operator, exact, everywhere
+    )
+    matrix.terms[:, columns.slices["bias"].start :] += _arriving(operator, together, exact)
     return matrix
 
 
 def between_units(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
     """Edges from units, carried whichever way is less work: up from where they write, or down from where they read."""
-    up = (operator.frozen.n_positions - sources.positions) * (len(operator.frozen.layers) - 1 - sources.layers)
-    down = (readers.positions + 1 - operator.start) * readers.layers
+    frozen = operator.frozen
+    top = leaving(Place(len(frozen.layers), "resid"))
+    up = (frozen.n_positions - sources.owner_positions()) * (top - sources.first_stops(upwards=True))
+    down = (readers.owner_positions() + 1 - operator.start) * readers.first_stops(upwards=False)
     carried = carried_up if up.sum() <= down.sum() else carried_down
     return carried(operator, readers, sources)
 
 
 def carried_up(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
     """What each source wrote, carried up to the readers."""
-    met, reading = readers.vectors.new_zeros(len(readers), len(sources)), _by_place(readers)
+    met, reading_at, end = (
+        readers.vectors.new_zeros(readers.n, sources.n),
+        readers.by_place(),
+        operator.frozen.n_positions,
+    )
     for part in track(operator.parts(sources, upwards=True), "edges"):
-        met[:, part] = _arriving(operator, Separately(sources.take(part)), readers, reading)
+        some = sources.take(part)
+        going = Separately(some, int(some.positions.min()), end)
+        met[:, part] = _arriving(operator, going, readers, reading_at)
     return met
 
 
 def carried_down(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
     """Each read vector, carried down to the sources: the transpose."""
-    met, writing = readers.vectors.new_zeros(len(readers), len(sources)), _by_place(sources)
+    met, writing = readers.vectors.new_zeros(readers.n, sources.n), sources.by_place()
     for part in track(operator.parts(readers, upwards=False), "edges"):
-        block = met.new_zeros(len(part), len(sources))
-        for moment in operator.down(readers.take(part)):
-            for position, columns in writing.get(moment.layer, ()) if moment.place == "mlp" else ():
+        some = readers.take(part)
+        block = met.new_zeros(len(part), sources.n)
+        for moment in operator.down(Separately(some, operator.start, int(some.positions.max()) + 1)):
+            for position, rows in writing.get(moment.stop, ()):
                 if moment.start <= position < moment.start + moment.x.shape[1]:
-                    arrived = moment.x[:, position - moment.start] @ sources.vectors[columns].T
-                    block[: moment.alive, columns] = arrived
+                    vectors = sources.vectors[rows, : moment.x.shape[2]]
+                    block[: moment.alive, sources.owners[rows]] += moment.x[:, position - moment.start] @ vectors.T
         met[part] = block
     return met
 
 
 def read_vectors(clean: Cut, target: Target, chosen: Chosen) -> Placed:
     """Read vectors of the chosen units and, last, of the target, on the stream that each reads."""
-    n, frozen = len(chosen), clean.frozen
-    vectors = frozen.embed.new_zeros(n + 1, frozen.embed.shape[1])
-    for index, layer in enumerate(clean.layers):
-        here = chosen.at(index)
-        vectors[here] = layer.read(chosen.positions[here], chosen.units[here])
+    frozen = clean.frozen
+    parts = [
+        Placed(
+            here,
+            torch.full_like(here, reading(place, parallel=frozen.parallel)),
+            chosen.positions[here],
+            block.read(place, chosen.positions[here], chosen.units[here]),
+            0,
+        )
+        for index, block in enumerate(clean.blocks)
+        for place in block.reads
+        if len(here := chosen.at(index))
+    ]
     position = target.position % frozen.n_positions
-    vectors[n] = frozen.pull_direction(target.direction(frozen.logits(position), frozen.anatomy), position)
-    last = torch.tensor([position], device=vectors.device)
-    layers = torch.cat([chosen.layers, torch.full_like(last, len(frozen.layers))])
-    return Placed(layers, torch.cat([chosen.positions, last]), vectors)
+    vector = frozen.pull_direction(target.direction(frozen.logits(position), frozen.anatomy), position)
+    last = chosen.positions.new_tensor([position])
+    stop = torch.full_like(last, leaving(Place(len(frozen.layers), "resid")))
+    parts.append(Placed(torch.full_like(last, len(chosen)), stop, last, vector[None], 0))
+    return _gathered(parts, len(chosen) + 1)
 
 
 def from_units(clean: Cut, flow: Change, chosen: Chosen) -> Placed:
     """What the chosen units wrote."""
-    vectors = clean.frozen.embed.new_zeros(len(chosen), clean.frozen.embed.shape[1])
-    for index, layer in enumerate(clean.layers):
+    parts = []
+    for index, block in enumerate(clean.blocks):
         here = chosen.at(index)
         positions, units = chosen.positions[here], chosen.units[here]
-        vectors[here] = layer.write(positions, units) * flow.units[index][positions, units, None]
-    return Placed(chosen.layers, chosen.positions, vectors)
+        amounts = flow.units[index][positions, units, None]
+        for place in block.writes if len(here) else ():
+            stop = torch.full_like(here, leaving(place))
+            parts.append(Placed(here, stop, positions, block.write(place, positions, units) * amounts, 0))
+    return _gathered(parts, len(chosen))
+
+
+def _gathered(parts: list[Placed], n: int) -> Placed:
+    """Vectors whose owners are numbered together already."""
+    return replace(Placed.joined(parts), owners=torch.cat([one.owners for one in parts]), n=n)
 
 
 def from_outside(flow: Change) -> Placed:
     """What no unit wrote: token embeddings, learned positions, errors."""
-    parts = [from_embeddings(flow), *(from_error(flow, layer) for layer in flow.errors)]
-    return Placed(*(torch.cat(one) for one in zip(*((x.layers, x.positions, x.vectors) for x in parts), strict=True)))
+    return Placed.joined([from_embeddings(flow), *(from_error(flow, place) for place in flow.errors)])
 
 
 def from_embeddings(flow: Change) -> Placed:
     """The embedding of each token, and each learned position in families that have them."""
-    tables = [flow.embed] if flow.places is None else [flow.embed, flow.places]
+    tables = [flow.embed] if flow.learned is None else [flow.embed, flow.learned]
     positions = torch.arange(len(flow.embed), device=flow.embed.device).repeat(len(tables))
-    return Placed(torch.full_like(positions, -1), positions, precise(torch.cat(tables)))
+    return Placed.of(arriving(Place(0, "resid")), positions, precise(torch.cat(tables)))
 
 
-def from_error(flow: Change, layer: int) -> Placed:
-    """What of a layer's MLP no unit wrote, position by position."""
+def from_error(flow: Change, place: Place) -> Placed:
+    """What at a place no unit wrote, position by position."""
     positions = torch.arange(len(flow.embed), device=flow.embed.device)
-    return Placed(torch.full_like(positions, layer), positions, precise(flow.errors[layer]))
+    return Placed.of(leaving(place), positions, precise(flow.errors[place]))
 
 
-def _others(clean: Cut, flow: Change, chosen: Chosen, index: int) -> Float[Tensor, "p d"]:
-    """What a layer's units that were not chosen wrote together."""
-    here = chosen.at(index)
-    amounts = flow.units[index].clone()
-    amounts[chosen.positions[here], chosen.units[here]] = 0
-    return clean.layers[index].written(precise(amounts))
+def _others(clean: Cut, flow: Change, chosen: Chosen) -> dict[int, Float[Tensor, "p d"]]:
+    """What units that were not chosen wrote together at each stop."""
+    found: dict[int, Tensor] = {}
+    for index, block in enumerate(clean.blocks):
+        here = chosen.at(index)
+        amounts = flow.units[index].clone()
+        amounts[chosen.positions[here], chosen.units[here]] = 0
+        for place in block.writes:
+            written = block.decode(place, precise(amounts))
+            found[leaving(place)] = found[leaving(place)] + written if leaving(place) in found else written
+    return found
 
 
-def _own_terms(
-    clean: Cut, flow: Change, target: Target, chosen: Chosen, readers: Placed, columns: dict[Kind, int]
-) -> EdgeMatrix:
+def _own_terms(clean: Cut, flow: Change, target: Target, chosen: Chosen, readers: Placed) -> EdgeMatrix:
     """The matrix with what each row has of its own: value, constants, and the nonlinearity of its reading."""
-    n, sources = len(chosen), sum(columns.values())
+    n, n_layers = len(chosen), len(clean.frozen.layers)
+    columns = Columns.of(flow, n, n_layers)
     value, constant = _own(clean, flow, target, chosen)
-    terms = readers.vectors.new_zeros(n + 1, sources + 2)
-    terms[torch.arange(n + 1, device=terms.device), sources - columns["bias"] + readers.layers] = constant
-    read = torch.stack([*flow.streams, flow.final])[readers.layers, readers.positions]
-    terms[:, -1] = value - constant - (precise(read) * precise(readers.vectors)).sum(1)
+    constant = precise(constant) + _read(readers, flow.branch_constants)
+    terms = readers.vectors.new_zeros(n + 1, columns.width)
+    of_blocks = torch.tensor([block.layer for block in clean.blocks] + [n_layers], device=terms.device)
+    layers = of_blocks[torch.cat([chosen.blocks, chosen.blocks.new_tensor([len(clean.blocks)])])]
+    terms[torch.arange(n + 1, device=terms.device), columns.bias(0) + layers] = constant.to(terms)
+    terms[:, -1] = (value - constant - _read(readers, flow.streams)).to(terms)
     return EdgeMatrix(terms, columns, value)
+
+
+def _read(readers: Placed, streams: ByStop) -> Float[Tensor, "t"]:
+    """What each row reads of what stands at its stops."""
+    found = precise(readers.vectors).new_zeros(readers.n)
+    for stop, rows in readers.by_stop().items():
+        if (stream := streams.get(stop)) is not None:
+            there = precise(stream)[readers.positions[rows]]
+            vectors = precise(readers.vectors[rows, : there.shape[1]])
+            found.index_add_(0, readers.owners[rows], (there * vectors).sum(1))
+    return found
 
 
 def _own(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> tuple[Float[Tensor, "t"], Float[Tensor, "t"]]:
@@ -240,12 +260,12 @@ def _own(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> tuple[Floa
     n, frozen = len(chosen), clean.frozen
     value, constant = frozen.embed.new_zeros(n + 1), frozen.embed.new_zeros(n + 1)
     value[n] = flow.target
-    for index, layer in enumerate(clean.layers):
+    for index, block in enumerate(clean.blocks):
         here = chosen.at(index)
         positions, units = chosen.positions[here], chosen.units[here]
         value[here] = flow.units[index][positions, units]
         if not flow.against and len(here):
-            constant[here] = layer.read_constant(positions, units)
+            constant[here] = block.read_constant(positions, units)
     if not flow.against:
         logits = frozen.logits(target.position % frozen.n_positions)
         direction = target.direction(logits, frozen.anatomy)
@@ -253,23 +273,15 @@ def _own(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> tuple[Floa
     return value, constant
 
 
-ByPlace = dict[int, list[tuple[int, Int[Tensor, "_"]]]]
-
-
-def _by_place(placed: Placed) -> ByPlace:
-    """Which vectors stand at each layer, position by position."""
-    found: ByPlace = {}
-    for layer, position in torch.stack([placed.layers, placed.positions], 1).unique(dim=0).tolist():
-        here = (placed.layers == layer) & (placed.positions == position)
-        found.setdefault(layer, []).append((position, here.nonzero()[:, 0]))
-    return found
-
-
-def _arriving(operator: LinearOperator, writer: Writer, readers: Placed, reading: ByPlace) -> Float[Tensor, "t n"]:
+def _arriving(
+    operator: LinearOperator, writer: Carried, readers: Placed, reading_at: ByPlace | None = None
+) -> Float[Tensor, "t n"]:
     """What of each stream that is carried up arrives at each reader."""
-    met = readers.vectors.new_zeros(len(readers), writer.n)
+    met = readers.vectors.new_zeros(readers.n, writer.n)
+    reading_at = readers.by_place() if reading_at is None else reading_at
     for moment in operator.up(writer):
-        for position, rows in reading.get(moment.layer, ()):
+        for position, rows in reading_at.get(moment.stop, ()):
             if position >= moment.start:
-                met[rows, : moment.alive] = readers.vectors[rows] @ moment.x[:, position - moment.start].T
+                vectors = readers.vectors[rows, : moment.x.shape[2]]
+                met[readers.owners[rows], : moment.alive] += vectors @ moment.x[:, position - moment.start].T
     return met

@@ -58,19 +58,19 @@ def score_prompt(question: Question, ranked: Rankings, sizes: tuple[int, ...]) -
         float(values[0]),
         float(values[1]),
         int(differs.sum()),
-        int(differs.sum()) / question.clean.n_places,
+        int(differs.sum()) / question.clean.n_candidates,
     )
 
 
-def patched(question: Question, where: Bool[Tensor, "s l p u"]) -> Float[Tensor, "s"]:
+def patched(question: Question, where: Bool[Tensor, "s k p u"]) -> Float[Tensor, "s"]:
     """The target with the units of each mask set to their baseline values; what no unit says stays as it is live."""
     found, ids, target = [], question.clean.frozen.ids, question.target
     for masks in where.split(max(1, TOKENS_AT_ONCE // len(ids))):
         interventions = []
-        for i, layer in enumerate(question.clean.layers):
-            width = layer.values.shape[1]
+        for i, block in enumerate(question.clean.blocks):
+            width = block.values.shape[1]
             if bool(masks[:, i].any()):
-                interventions.append(layer.set(question.baseline.units[i, :, :width], masks[:, i, :, :width]))
+                interventions.append(block.set(question.baseline.units[i, :, :width], masks[:, i, :, :width]))
         run = question.model.run([ids] * len(masks), ["norm.final"], edits=interventions)
         found.append(target.read(run["norm.final"][:, target.position], question.model.anatomy))
     return torch.cat(found)

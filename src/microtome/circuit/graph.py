@@ -12,7 +12,7 @@ from microtome.core.errors import FormatError, WrongUse
 from microtome.core.need import need
 from microtome.core.showing import html_of
 
-FORMAT = 1
+FORMAT = 2
 Kind = Literal["embedding", "position", "unit", "head", "bias", "error", "logit"]
 KEYS = frozenset({"prompt", "tokens", "nodes", "edges", "ranking", "target"})
 
@@ -22,7 +22,8 @@ class Node:
     """One node.
 
     Attributes:
-        id: unique in the graph, e.g. `unit.12.4.77` (layer, position, unit).
+        id: unique in the graph, e.g. `unit.mlp.neurons.12.4.77` (block, position, unit).
+        block: which block of the basis a unit is of, or where an error is left: a site; None for other nodes.
         value, counterfactual_value: its activation; of the logit, the target; of an embedding, 1; of an error, its
             length.
         attribution: how much the target falls when the node takes its counterfactual value; first order.
@@ -44,6 +45,7 @@ class Node:
     influence: float
     remainder: float
     nonlinear: float | None
+    block: str | None = None
     promotes: tuple[tuple[str, float], ...] = ()
     suppresses: tuple[tuple[str, float], ...] = ()
 
@@ -70,7 +72,8 @@ class Graph:
     """What `microtome.trace` gives. Drawn nodes and edges are pruned; what is pruned stands in remainders.
 
     Attributes:
-        ranking: the top candidates as (layer, position, unit, attribution), by absolute attribution.
+        blocks: the blocks of the basis, in the order in which a prompt passes them.
+        ranking: the top candidates as (index of the block, position, unit, attribution), by absolute attribution.
         matrix: before pruning, `[target, source]`, with the node ids of both; not kept in the file.
     """
 
@@ -88,7 +91,7 @@ class Graph:
     value: float
     counterfactual_value: float | None
     n_layers: int
-    basis: str
+    blocks: tuple[str, ...]
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     ranking: tuple[tuple[int, int, int, float], ...]
@@ -96,12 +99,17 @@ class Graph:
     card: dict[str, Any]
     matrix: tuple[np.ndarray, list[str], list[str]] | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def basis(self) -> str:
+        """What units it is told in, by the name that was given."""
+        return str(self.card["config"]["basis"])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "matrix"}
         found["nodes"] = [asdict(node) for node in self.nodes]
         found["edges"] = [asdict(edge) for edge in self.edges]
-        found["summary"] = found.pop("summary_numbers")
+        found["basis"], found["summary"] = self.basis, found.pop("summary_numbers")
         return _plain(found)
 
     def __repr__(self) -> str:
@@ -193,6 +201,8 @@ def _frozen(value: Any) -> Any:
 
 
 def _graph(found: dict[str, Any]) -> Graph:
+    if "blocks" not in found:
+        found = found | {"blocks": _blocks_of_layers(found)}
     found = {**found, "summary_numbers": found["summary"]}
     del found["summary"]
     nodes = tuple(Node(**{k: _frozen(v) for k, v in one.items()}) for one in found.pop("nodes"))
@@ -200,3 +210,9 @@ def _graph(found: dict[str, Any]) -> Graph:
     card, numbers = found.pop("card"), found.pop("summary_numbers")
     rest = {name: _frozen(value) for name, value in found.items() if name in Graph.__dataclass_fields__}
     return Graph(nodes=nodes, edges=edges, card=card, summary_numbers=numbers, **rest)
+
+
+def _blocks_of_layers(found: dict[str, Any]) -> list[str]:
+    """Blocks of a graph of format 1, which knew MLPs alone: a transcoder's where it had one, neurons elsewhere."""
+    covered = found["card"].get("data", {}).get("basis", {}).get("layers", [])
+    return [f"mlp.out.{i}" if i in covered else f"mlp.neurons.{i}" for i in range(found["n_layers"])]

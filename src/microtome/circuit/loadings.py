@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from microtome.circuit.operator import LinearOperator, Moment, Placed
+from microtome.circuit.basis import Cut
+from microtome.circuit.operator import LinearOperator, Moment, Separately
+from microtome.circuit.placed import Placed
+from microtome.circuit.places import Place, arriving, leaving
 from microtome.model.frozen import FrozenLayer
 
 
@@ -22,35 +25,53 @@ def head_loadings(
     Args:
         operator: of the prompt.
         readers: read vectors.
-        sources: one an edge: where it was written, and what (layer -1 for embeddings).
+        sources: one owner an edge: where it was written, and what.
         reader_of: which of the readers each edge ends in.
     """
     layers = operator.frozen.layers
-    found = sources.vectors.new_zeros(len(sources), len(layers), layers[0].layer.sizes.h)
+    found = sources.vectors.new_zeros(sources.n, len(layers), layers[0].layer.sizes.h)
     used, edge_reader = reader_of.unique(return_inverse=True)
-    some = readers.take(used)
+    some, until = readers.take(used), _next_cut(operator.cut, sources.stops)
+    at_heads = {arriving(Place(layer.index, "attn.heads")): layer for layer in layers}
     for part in operator.parts(some, upwards=False):
         column = torch.full_like(used, len(used))
         column[part] = torch.arange(len(part), device=used.device)
-        columns = column[edge_reader]
-        for moment in operator.down(some.take(part)):
-            if moment.place == "attention":
-                edges = ((columns < moment.alive) & (sources.layers < moment.layer)).nonzero()[:, 0]
-                found[edges, moment.layer] = _carried(layers[moment.layer], moment, columns[edges], sources.take(edges))
+        columns, carried = column[edge_reader][sources.owners], some.take(part)
+        going = Separately(carried, operator.start, int(carried.positions.max()) + 1)
+        for moment in operator.down(going):
+            if (layer := at_heads.get(moment.stop)) is not None:
+                passed = (sources.stops < moment.stop) & (moment.stop < until)
+                rows = ((columns < moment.alive) & passed).nonzero()[:, 0]
+                parts = _carried(layer, moment, columns[rows], sources.positions[rows], sources.vectors[rows])
+                found[:, layer.index].index_add_(0, sources.owners[rows], parts)
     return found
 
 
-def _carried(layer: FrozenLayer, moment: Moment, columns: Int[Tensor, "e"], sources: Placed) -> Float[Tensor, "e h"]:
-    """One layer's heads: pattern-weighted gradient at the queries, through W_O and W_V, to the source."""
-    share, end = layer.layer.sizes.h // layer.layer.sizes.g, moment.start + moment.x.shape[1]
-    values = torch.einsum("ed,gcd->egc", sources.vectors, layer.values)
-    inside = (sources.positions >= moment.start) & (sources.positions < end)
-    keys = sources.positions.clamp(moment.start, end - 1)
-    parts = []
-    for head, w_o in enumerate(layer.outputs):
-        gradients = (moment.x @ w_o)[columns]
-        weights = layer.weighted_pattern[head, moment.start : end, keys] * inside
-        parts.append(torch.einsum("eqc,qe,ec->e", gradients, weights, values[:, head // share]))
+def _next_cut(cut: Cut, stops: Int[Tensor, "r"]) -> Int[Tensor, "r"]:
+    """Where the stream is cut next above each stop: no head above that reads the stream of what stands there."""
+    end = leaving(Place(len(cut.frozen.layers) + 1, "resid"))
+    cuts = sorted(leaving(place) for place in cut.written if place.on_stream)
+    table = torch.tensor([*cuts, end], device=stops.device)
+    return table[torch.searchsorted(table[:-1], stops, right=True)]
+
+
+def _carried(
+    layer: FrozenLayer,
+    moment: Moment,
+    columns: Int[Tensor, "e"],
+    positions: Int[Tensor, "e"],
+    vectors: Float[Tensor, "e d"],
+) -> Float[Tensor, "e h"]:
+    """One layer's heads: pattern-weighted gradient at the queries, through W_V, to the source."""
+    size, end = layer.layer.sizes, moment.start + moment.x.shape[1]
+    values = torch.einsum("ed,gcd->egc", vectors, layer.attention.values)
+    inside = (positions >= moment.start) & (positions < end)
+    keys = positions.clamp(moment.start, end - 1)
+    gradients, parts = moment.x.unflatten(-1, (size.h, size.c)), []
+    for head in range(size.h):
+        weights = layer.attention.weighted_pattern[head, moment.start : end, keys] * inside
+        of_group = values[:, head // (size.h // size.g)]
+        parts.append(torch.einsum("eqc,qe,ec->e", gradients[:, :, head][columns], weights, of_group))
     return torch.stack(parts, 1)
 
 

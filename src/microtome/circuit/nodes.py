@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from microtome.circuit.basis import BlockUnits
 from microtome.circuit.change import target_value
 from microtome.circuit.graph import Kind, Node
+from microtome.circuit.places import site_of
 from microtome.circuit.traced import Traced
 from microtome.model.looks import token_text
 
@@ -21,7 +23,7 @@ def node_of(traced: Traced, column: int) -> Node:
 
     Its influence, remainder and nonlinear part depend on what is drawn beside it, and are blank.
     """
-    kind, index = traced.matrix.find(column)
+    kind, index = traced.matrix.columns.find(column)
     return NODES[kind](traced, index)
 
 
@@ -33,26 +35,40 @@ def names(traced: Traced) -> tuple[list[str], list[str]]:
 
 
 def _node(**known: Any) -> Node:
-    blank = {"layer": None, "position": None, "unit": None, "counterfactual_value": None, "attribution": 0.0}
+    blank = {
+        "layer": None,
+        "position": None,
+        "unit": None,
+        "block": None,
+        "counterfactual_value": None,
+        "attribution": 0.0,
+    }
     return Node(**{**blank, "influence": 0.0, "remainder": 0.0, "nonlinear": None, **known})
 
 
 def _unit(traced: Traced, column: int) -> Node:
     chosen, question = traced.chosen, traced.question
-    layer, position, of = (int(x[column]) for x in (chosen.layers, chosen.positions, chosen.units))
-    clean, other = question.clean.layers[layer], question.other
+    block, position, of = (int(x[column]) for x in (chosen.blocks, chosen.positions, chosen.units))
+    clean, other = question.clean.blocks[block], question.other
     unit = int(clean.ids[of])
     return _node(
-        id=f"unit.{layer}.{position}.{unit}",
+        id=f"unit.{clean.name}.{position}.{unit}",
         kind="unit",
-        layer=layer,
+        layer=clean.layer,
         position=position,
         unit=unit,
-        label=f"L{layer} unit {unit}",
+        block=clean.name,
+        label=f"{_where(clean)} unit {unit}",
         value=float(clean.values[position, of]),
-        counterfactual_value=None if other is None else float(other.layers[layer].values[position, of]),
-        attribution=float(traced.scores.units[layer, position, of]),
+        counterfactual_value=None if other is None else float(other.blocks[block].values[position, of]),
+        attribution=float(traced.scores.units[block, position, of]),
     )
+
+
+def _where(block: BlockUnits) -> str:
+    """Where units are, in short: of an MLP its layer, elsewhere the site."""
+    of_mlp = all(place.kind == "mlp.in" for place in block.reads)
+    return f"L{block.layer}" if of_mlp else block.name
 
 
 def _token(traced: Traced, position: int) -> Node:
@@ -74,19 +90,21 @@ def _position(traced: Traced, index: int) -> Node:
 
 
 def _error(traced: Traced, index: int) -> Node:
-    """What the units of a layer leave of its MLP's output at one position, with its length as its value."""
-    clean, other = traced.question.clean.errors, traced.question.other
-    number, position = divmod(index, traced.question.clean.frozen.n_positions)
-    layer = list(clean)[number]
+    """What units leave of a place at one position, with its length as its value."""
+    question = traced.question
+    place, position = traced.matrix.columns.error(index)
+    n_layers = len(question.clean.frozen.layers)
+    here = f"L{place.layer}" if place.kind == "mlp.out" else site_of(place, n_layers)
     return _node(
-        id=f"error.{layer}.{position}",
+        id=f"error.{site_of(place, n_layers)}.{position}",
         kind="error",
-        layer=layer,
+        layer=min(place.layer, n_layers - 1),
         position=position,
-        label=f"L{layer} error",
-        value=float(clean[layer][position].norm()),
-        counterfactual_value=None if other is None else float(other.errors[layer][position].norm()),
-        attribution=float(traced.scores.errors[layer][position]),
+        block=site_of(place, n_layers),
+        label=f"{here} error",
+        value=float(question.clean.errors[place][position].norm()),
+        counterfactual_value=None if question.other is None else float(question.other.errors[place][position].norm()),
+        attribution=float(traced.scores.errors[place][position]),
     )
 
 
@@ -152,11 +170,11 @@ def _writes(traced: Traced, columns: Tensor) -> Tensor:
     """What units wrote at their clean values, or on the counterfactual where they are silent here; `[k, d]`."""
     chosen, clean, other = traced.chosen, traced.question.clean, traced.question.other
     found = clean.frozen.embed.new_zeros(len(columns), clean.frozen.embed.shape[1])
-    for index in chosen.layers[columns].unique().tolist():
-        here = chosen.layers[columns] == index
+    for index in chosen.blocks[columns].unique().tolist():
+        here, block = chosen.blocks[columns] == index, clean.blocks[index]
         positions, units = chosen.positions[columns[here]], chosen.units[columns[here]]
-        amounts = clean.layers[index].values[positions, units]
+        amounts = block.values[positions, units]
         if other is not None:
-            amounts = torch.where(amounts == 0, other.layers[index].values[positions, units], amounts)
-        found[here] = clean.layers[index].write(positions, units) * amounts[:, None]
+            amounts = torch.where(amounts == 0, other.blocks[index].values[positions, units], amounts)
+        found[here] = sum(block.write(place, positions, units) for place in block.writes) * amounts[:, None]
     return found

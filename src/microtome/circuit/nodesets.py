@@ -12,18 +12,18 @@ class Rankings:
     """For one prompt, the order in which each kind of set takes units; lower rank first.
 
     Attributes:
-        circuit: by absolute attribution, `[l, p, u]`.
+        circuit: by absolute attribution, `[k, p, u]`.
         change: by how much a unit's write changes, `|Δa| · ‖write‖`.
-        cells: random order inside each (layer, position), one a draw, `[k, l, p, u]`.
+        cells: random order inside each (block, position), one a draw, `[n, k, p, u]`.
         differs: units that differ between clean and counterfactual; no other is ever in a set.
     """
 
-    circuit: Int[Tensor, "l p u"]
-    change: Int[Tensor, "l p u"]
-    cells: Int[Tensor, "k l p u"]
-    differs: Bool[Tensor, "l p u"]
+    circuit: Int[Tensor, "k p u"]
+    change: Int[Tensor, "k p u"]
+    cells: Int[Tensor, "n k p u"]
+    differs: Bool[Tensor, "k p u"]
 
-    def sets(self, size: int) -> Bool[Tensor, "s l p u"]:
+    def sets(self, size: int) -> Bool[Tensor, "s k p u"]:
         """The circuit, the change null, and the matched sets, all of one size."""
         circuit = (self.circuit < size) & self.differs
         change = (self.change < size) & self.differs
@@ -33,9 +33,9 @@ class Rankings:
 
 
 def rankings(
-    scores: Float[Tensor, "l p u"],
-    changed: Float[Tensor, "l p u"],
-    differs: Bool[Tensor, "l p u"],
+    scores: Float[Tensor, "k p u"],
+    changed: Float[Tensor, "k p u"],
+    differs: Bool[Tensor, "k p u"],
     draws: int,
     seed: int,
 ) -> Rankings:
@@ -55,7 +55,7 @@ def rankings(
     return Rankings(_ranks(scores.abs(), differs), _ranks(changed, differs), cells, differs)
 
 
-def _ranks(score: Float[Tensor, "l p u"], differs: Bool[Tensor, "l p u"]) -> Int[Tensor, "l p u"]:
+def _ranks(score: Float[Tensor, "k p u"], differs: Bool[Tensor, "k p u"]) -> Int[Tensor, "k p u"]:
     flat = score.masked_fill(~differs, -1.0).flatten()
     return _places(flat.argsort(descending=True, stable=True)).view(score.shape)
 

@@ -12,7 +12,7 @@ from microtome.circuit.attribution import DEFAULT_RULE, RULES, Rule, scored
 from microtome.circuit.basis import Basis, side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
 from microtome.circuit.graph import Graph
-from microtome.circuit.naming import NEURONS, basis_of, is_kept
+from microtome.circuit.naming import NEURONS, Units, basis_of, is_kept
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import FORMAT, Proof
 from microtome.circuit.question import Question, ask
@@ -23,7 +23,6 @@ from microtome.core.errors import FormatError, WrongUse
 from microtome.core.progress import track
 from microtome.data.row import members
 from microtome.data.task import Task, fitting
-from microtome.dictionary.dictionary import Dictionary
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
 
@@ -34,7 +33,7 @@ def prove(
     sizes: tuple[int, ...] = (100, 300, 1000, 3000),
     draws: int = 20,
     seed: int = 0,
-    basis: str | Dictionary | None = None,
+    basis: Units | None = None,
     *,
     config: ProofConfig | None = None,
 ) -> Proof:
@@ -83,7 +82,7 @@ def require_same_model(model: Model, graph: Graph) -> None:
         )
 
 
-def _own_basis(model: Model, graph: Graph, asked: str | Dictionary | None) -> Basis:
+def _own_basis(model: Model, graph: Graph, asked: Units | None) -> Basis:
     """The basis that a graph was traced in, found by its name or given again."""
     what, traced = f"prove the graph of {graph.prompt!r}", graph.card.get("data", {}).get("basis", {})
     if asked is None and traced and not is_kept(graph.basis):
@@ -130,23 +129,23 @@ def _prove_graph(wide: Model, graph: Graph, plan: Plan, basis: Basis, model: dic
     return weigh([found], {}, plan, "prompt", _card(model, plan, basis, rule, data))
 
 
-def _ranked(graph: Graph, question: Question) -> Float[Tensor, "l p u"]:
+def _ranked(graph: Graph, question: Question) -> Float[Tensor, "k p u"]:
     """The attributions that a graph's ranking holds, zero elsewhere."""
-    layers, positions, units, attributions = map(list, zip(*graph.ranking, strict=True))
+    blocks, positions, units, attributions = map(list, zip(*graph.ranking, strict=True))
     scores = torch.zeros_like(question.baseline.units)
-    columns = [{unit: i for i, unit in enumerate(layer.ids.tolist())} for layer in question.clean.layers]
-    known = [
-        0 <= layer < len(columns) and 0 <= position < scores.shape[1] and unit in columns[layer]
-        for layer, position, unit in zip(layers, positions, units, strict=True)
-    ]
-    if not all(known):
+    columns = [{unit: i for i, unit in enumerate(block.ids.tolist())} for block in question.clean.blocks]
+    known = graph.blocks == tuple(block.name for block in question.clean.blocks) and all(
+        0 <= block < len(columns) and 0 <= position < scores.shape[1] and unit in columns[block]
+        for block, position, unit in zip(blocks, positions, units, strict=True)
+    )
+    if not known:
         raise FormatError(
             f"prove the graph of {graph.prompt!r}",
-            found=f"a ranking with units outside the model's {tuple(scores.shape)} layers, positions and units",
+            found=f"a ranking with units outside the model's {tuple(scores.shape)} blocks, positions and units",
             do="trace the prompt again",
         )
-    places = [columns[layer][unit] for layer, unit in zip(layers, units, strict=True)]
-    scores[layers, positions, places] = torch.tensor(attributions, dtype=scores.dtype, device=scores.device)
+    places = [columns[block][unit] for block, unit in zip(blocks, units, strict=True)]
+    scores[blocks, positions, places] = torch.tensor(attributions, dtype=scores.dtype, device=scores.device)
     return scores
 
 
@@ -164,9 +163,9 @@ def _card(model: dict[str, str], plan: Plan, basis: Basis, rule: str, data: dict
     return RunCard("proof", FORMAT, plan.seed, config | {"draws": plan.draws}, model, data)
 
 
-def _score(question: Question, scores: Float[Tensor, "l p u"], plan: Plan) -> PromptScores:
+def _score(question: Question, scores: Float[Tensor, "k p u"], plan: Plan) -> PromptScores:
     clean, other = question.clean.values, question.baseline.units
-    norms = side_by_side([layer.norms.expand(clean.shape[1], -1) for layer in question.clean.layers])
+    norms = side_by_side([block.norms.expand(clean.shape[1], -1) for block in question.clean.blocks])
     differs = clean != other
     differing = int(differs.sum())
     if plan.sizes[-1] >= differing:

@@ -5,6 +5,7 @@ from typing import Any
 
 from microtome.circuit.baseline import Baseline, baseline
 from microtome.circuit.basis import Basis, Cut
+from microtome.circuit.cutting import cut
 from microtome.circuit.target import Target
 from microtome.core.errors import WrongUse
 from microtome.model.frozen import freeze
@@ -39,7 +40,7 @@ def ask(model: Model, prompt: Any, counterfactual: Any, target: Target, basis: B
     if counterfactual is not None:
         same_length(model, prompt, counterfactual)
         other = freeze(model, counterfactual)
-    here, there = basis.cut(clean, other)
+    here, there = cut(basis, clean, other)
     return Question(model, prompt, counterfactual, here, there, target, baseline(model, here, there))
 
 

@@ -11,14 +11,13 @@ from microtome.circuit.change import Change, change
 from microtome.circuit.drawing import draw
 from microtome.circuit.edges import Chosen, direct_edges
 from microtome.circuit.graph import FORMAT, Graph
-from microtome.circuit.naming import NEURONS, basis_of
+from microtome.circuit.naming import NEURONS, Units, basis_of
 from microtome.circuit.question import Question, ask
 from microtome.circuit.target import Tokens, resolve
 from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.core.errors import WrongUse
 from microtome.core.progress import working
-from microtome.dictionary.dictionary import Dictionary
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
 
@@ -29,7 +28,7 @@ def trace(
     counterfactual: Any = None,
     target: Tokens = None,
     against: Tokens = None,
-    basis: str | Dictionary = NEURONS,
+    basis: Units = NEURONS,
     max_nodes: int = 1024,
     *,
     config: TraceConfig | None = None,
@@ -85,7 +84,7 @@ def trace(
     return draw(Traced(question, flow, scores, chosen, matrix), settings, card)
 
 
-def _carriers(question: Question, flow: Change, scores: Float[Tensor, "l p u"], n: int) -> Chosen:
+def _carriers(question: Question, flow: Change, scores: Float[Tensor, "k p u"], n: int) -> Chosen:
     """The chosen units, of which there must be some."""
     chosen = choose(scores * flow.differs, n)
     if not len(chosen):
@@ -98,9 +97,8 @@ def _carriers(question: Question, flow: Change, scores: Float[Tensor, "l p u"], 
     return chosen
 
 
-def choose(scores: Float[Tensor, "l p u"], n: int) -> Chosen:
+def choose(scores: Float[Tensor, "k p u"], n: int) -> Chosen:
     """The n units of largest absolute score, those of score zero left out."""
     flat = scores.abs().flatten()
     best = flat.topk(min(n, int((flat > 0).sum()))).indices.sort().values
-    layers, positions, units = torch.unravel_index(best, scores.shape)
-    return Chosen(layers, positions, units)
+    return Chosen(*torch.unravel_index(best, scores.shape))

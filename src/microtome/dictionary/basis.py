@@ -1,5 +1,6 @@
-"""A dictionary as the basis of a prompt: units that were active in one layer's MLP, with what each read and wrote."""
+"""A dictionary on one prompt: which units of each block were active, what each read and wrote, and what none did."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
-from microtome.dictionary.geometry import Block
-from microtome.dictionary.normalising import divisor, normal, sizes
+from microtome.dictionary.blockwise import Inputs, active, block_of, shift, token_sizes
+from microtome.dictionary.normalising import divisor, sizes
 from microtome.dictionary.sparse import decoded
 from microtome.dictionary.units import Units
 
@@ -21,19 +22,20 @@ if TYPE_CHECKING:
 class Lines:
     """What any unit of a block reads and writes on a prompt, with the size of each token held.
 
-    Where it is active, a unit's value is given[p] · (read · x) + constant; it adds value · returned[p] · write.
+    Where it is active, a unit's value is Σ given[p] · (read · x) + constant over the sites that it reads; it adds
+    value · returned[p] · write at each that it writes.
 
     Attributes:
         dictionary: whose units they are.
         number: of the block.
-        given: what each token is multiplied by before it is read, `[p, 1]`.
-        returned: what is written there is multiplied by, `[p, 1]`.
+        given: by site, what each token is multiplied by before it is read, `[p, 1]`.
+        returned: by site, what is written there is multiplied by, `[p, 1]`.
     """
 
     dictionary: "Dictionary"
     number: int
-    given: Float[Tensor, "p 1"]
-    returned: Float[Tensor, "p 1"]
+    given: Mapping[str, Float[Tensor, "p 1"]]
+    returned: Mapping[str, Float[Tensor, "p 1"]]
 
     @property
     def first(self) -> int:
@@ -43,143 +45,173 @@ class Lines:
     @property
     def block(self) -> Units:
         """The units."""
-        return list(self.dictionary.units)[self.number]
+        return block_of(self.dictionary, self.number)
 
-    def reads(self, ids: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
-        """Read vectors, for tokens of size one."""
+    def reads(self, site: str, ids: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
+        """Read vectors at a site, for tokens of size one."""
         factor, _ = self.dictionary.architecture.line(self.block, ids)
-        read = self.block.W_enc.detach()[ids] * factor.detach()[:, None]
+        place = self.block.block.reads.index(self.dictionary.reads.index(site))
+        d = self.dictionary.geometry.d_in
+        read = self.block.W_enc.detach()[ids, place * d : (place + 1) * d] * factor.detach()[:, None]
         return read - read.mean(1, keepdim=True) if self.dictionary.conventions.normalised == "layer" else read
 
     def constants(self, ids: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
         """What each has without any input."""
-        return self.dictionary.architecture.line(self.block, ids)[1].detach()
+        factor, constant = self.dictionary.architecture.line(self.block, ids)
+        off = shift(self.dictionary, self.block)
+        if off is not None:
+            constant = constant - factor * (self.block.W_enc[ids] @ off)
+        return constant.detach()
 
-    def writes(self, ids: Int[Tensor, "n"]) -> Float[Tensor, "n e"]:
-        """What one unit of activation writes, for tokens of size one."""
-        return self.block.W_dec.detach()[ids]
+    def writes(self, site: str, ids: Int[Tensor, "n"]) -> Float[Tensor, "n e"]:
+        """What one unit of activation writes at a site, for tokens of size one."""
+        place = self.block.block.writes.index(self.dictionary.writes.index(site))
+        d = self.dictionary.geometry.d_out
+        return self.block.W_dec.detach()[ids, place * d : (place + 1) * d]
 
 
 @dataclass(frozen=True, eq=False)
 class At:
-    """Active units of one layer on one prompt of `p` positions, position after position.
-
-    Each value is `read · x + constant` at its position, and the MLP's output is
-    Σ values · write + bias + skip · x + error.
+    """Active units of one block on one prompt of `p` positions, position after position.
 
     Attributes:
-        ids: units, counted from the layer's first, `[n]`.
+        ids: units, counted from the block's first, `[n]`.
         positions: where they are active, `[n]`.
         values: activations, `[n]`.
-        bias: what is written without any unit, `[p, e]`.
-        skip: what reaches the output beside the units, `[e, d]`, or None.
-        error: the MLP's output less the reconstruction, `[p, e]`.
-        lines: what any of the layer's units reads and writes, active or not.
+        lines: what any of the block's units reads and writes, active or not.
+        errors: by site that the block writes, what is there less the dictionary's reconstruction, `[p, e]`.
     """
 
     ids: Int[Tensor, "n"]
     positions: Int[Tensor, "n"]
     values: Float[Tensor, "n"]
-    bias: Float[Tensor, "p e"]
-    skip: Float[Tensor, "e d"] | None
-    error: Float[Tensor, "p e"]
     lines: Lines
-
-    @property
-    def read(self) -> Float[Tensor, "n d"]:
-        """What each reads of the MLP's input at its position."""
-        return self.lines.reads(self.ids) * self.lines.given[self.positions]
+    errors: Mapping[str, Float[Tensor, "p e"]]
 
     @property
     def constant(self) -> Float[Tensor, "n"]:
         """What each has without any input."""
         return self.lines.constants(self.ids)
 
-    @property
-    def write(self) -> Float[Tensor, "n e"]:
-        """What one unit of activation adds to the MLP's output at its position."""
-        return self.lines.writes(self.ids) * self.lines.returned[self.positions]
+    def read(self, site: str) -> Float[Tensor, "n d"]:
+        """What each reads of a site at its position."""
+        return self.lines.reads(site, self.ids) * self.lines.given[site][self.positions]
+
+    def write(self, site: str) -> Float[Tensor, "n e"]:
+        """What one unit of activation adds to a site at its position."""
+        return self.lines.writes(site, self.ids) * self.lines.returned[site][self.positions]
 
 
-def at(dictionary: "Dictionary", layer: int, x: Float[Tensor, "p d"], y: Float[Tensor, "p e"]) -> At:
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What stands at a site that a dictionary writes, beside its units: Σ value · write + bias + skip · x + error.
+
+    Attributes:
+        bias: what is written without any unit, `[p, e]`.
+        skip: what reaches the site of the same number beside the units, `[e, d]`, or None.
+        error: what is there less the reconstruction, `[p, e]`.
+    """
+
+    bias: Float[Tensor, "p e"]
+    skip: Float[Tensor, "e d"] | None
+    error: Float[Tensor, "p e"]
+
+
+def at(dictionary: "Dictionary", number: int, inputs: Inputs, outputs: Inputs) -> At:
     """See `Dictionary.at`."""
-    number = _block(dictionary, layer)
-    units = list(dictionary.units)[number]
-    widths = (dictionary.geometry.d_in, dictionary.geometry.d_out)
-    if (x.shape[1], y.shape[1]) != widths:
-        raise WrongUse(
-            f"take {dictionary} as the basis of layer {layer}",
-            found=f"an MLP from {x.shape[1]} to {y.shape[1]} numbers",
-            do=f"open the model that it was trained on: this one is from {widths[0]} to {widths[1]}",
+    if not 0 <= number < len(dictionary.geometry.blocks):
+        raise SiteNotFound(
+            f"look at block {number} of {dictionary}",
+            found=f"blocks 0 to {len(dictionary.geometry.blocks) - 1}",
+            do="name one of them",
         )
+    own = [dictionary.writes[one] for one in dictionary.geometry.blocks[number].writes]
+    together = [
+        i for i, block in dictionary.geometry.numbered if any(dictionary.writes[one] in own for one in block.writes)
+    ]
+    blocks, beside = on_prompt(dictionary, inputs, {site: outputs[site] for site in own}, together)
+    found = blocks[together.index(number)]
+    return At(found.ids, found.positions, found.values, found.lines, {site: beside[site].error for site in own})
+
+
+def on_prompt(
+    dictionary: "Dictionary", inputs: Inputs, outputs: Inputs, numbers: Sequence[int]
+) -> tuple[list[At], dict[str, Beside]]:
+    """Blocks of a dictionary on a prompt, and what stands beside their units at each site of `outputs`.
+
+    Args:
+        dictionary: whose blocks.
+        inputs, outputs: what stands at the sites that the blocks read and write.
+        numbers: of the blocks: all that write one of those outputs.
+    """
     with torch.no_grad():
-        x, y = x.to(dictionary.b_dec), y.to(dictionary.b_dec)
-        how = dictionary.conventions.normalised
-        active = dictionary.architecture.activate(units, normal(x, how), None)
-        picks = active.picks.where(active.firing)
-        values, rows = active.values[active.firing], picks.rows
-        bias = dictionary.b_dec[dictionary.writes.index(f"mlp.out.{layer}")].expand(len(x), -1)
-        mean, size = sizes(x, how)
-        ones = x.new_ones(len(x), 1)
-        given, returned = (ones, ones) if size is None else (1 / divisor(size, how), size)
-        bias = bias * returned + mean
-        skip = _skip(dictionary, layer)
-        said = bias + decoded(values, units.W_dec, picks) * returned
-        error = y - (said if skip is None else said + x @ skip.T)
-        return At(picks.ids, rows, values, bias, skip, error, Lines(dictionary, number, given, returned))
+        inputs, outputs = ({site: x.to(dictionary.b_dec) for site, x in side.items()} for side in (inputs, outputs))
+        made = {site: _bias(dictionary, site, inputs, outputs[site]) for site in outputs}
+        units = {site: torch.zeros_like(bias) for site, bias in made.items()}
+        blocks = []
+        for number in numbers:
+            one = active(dictionary, number, inputs)
+            picks, values = one.picks.where(one.firing), one.values[one.firing]
+            lines = _lines(dictionary, number, inputs)
+            blocks.append(At(picks.ids, picks.rows, values, lines, {}))
+            wrote = decoded(values, lines.block.W_dec, picks).unflatten(1, (len(lines.returned), -1))
+            for i, (site, size) in enumerate(lines.returned.items()):
+                if site in units:
+                    units[site] = units[site] + wrote[:, i] * size
+        beside = {}
+        for site, bias in made.items():
+            skip, remade = _skip(dictionary, site), bias + units[site]
+            if skip is not None:
+                remade = remade + inputs[dictionary.reads[dictionary.writes.index(site)]] @ skip.T
+            beside[site] = Beside(bias, skip, outputs[site] - remade)
+        return blocks, beside
 
 
-def layers_of(dictionary: "Dictionary") -> tuple[int, ...]:
-    """Layers for whose MLP it has units, each with a block of its own.
+def _lines(dictionary: "Dictionary", number: int, inputs: Inputs) -> Lines:
+    block, how = dictionary.geometry.blocks[number], dictionary.conventions.normalised
+    given, returned = {}, {}
+    for one in block.reads:
+        site = dictionary.reads[one]
+        size = sizes(inputs[site], how)[1]
+        given[site] = inputs[site].new_ones(len(inputs[site]), 1) if size is None else 1 / divisor(size, how)
+    like = next(iter(given.values()))
+    for one in block.writes:
+        size = token_sizes(dictionary, one, inputs)[1]
+        returned[dictionary.writes[one]] = torch.ones_like(like) if size is None else size
+    return Lines(dictionary, number, given, returned)
+
+
+def _bias(dictionary: "Dictionary", site: str, inputs: Inputs, output: Float[Tensor, "p e"]) -> Float[Tensor, "p e"]:
+    """What is written at a site without any unit.
 
     Raises:
-        NotSupported: some units are of no one MLP: an SAE's, a crosscoder's, a cross-layer transcoder's.
-        SiteNotFound: two blocks are of one layer.
+        WrongUse: another width than the dictionary writes.
     """
-    geometry = dictionary.geometry
-    ends = (("mlp.in.", geometry.reads), ("mlp.out.", geometry.writes))
-    named = (one.removeprefix(start) for start, sites in ends for one in sites if one.startswith(start))
-    found = {layer: _block(dictionary, layer) for layer in sorted({int(name) for name in named})}
-    for i, block in geometry.numbered:
-        if i not in found.values():
-            wanted = "whose units read mlp.in.L and write mlp.out.L alone"
-            raise _elsewhere(f"take {dictionary} as a basis", dictionary, block, wanted)
-    return tuple(found)
+    number, width = dictionary.writes.index(site), dictionary.geometry.d_out
+    if output.shape[1] != width:
+        raise WrongUse(
+            f"take {dictionary} as a basis at {site}",
+            found=f"{output.shape[1]} numbers a token, where its units write {width}",
+            do="open the model that it was trained on",
+        )
+    bias = dictionary.b_dec[number].detach().expand(len(output), -1)
+    mean, size = token_sizes(dictionary, number, inputs)
+    return bias if size is None else bias * size + mean
 
 
-def _skip(dictionary: "Dictionary", layer: int) -> Float[Tensor, "e d"] | None:
-    """The map beside the units of a layer: the only one, or that of its pair of sites."""
+def _skip(dictionary: "Dictionary", site: str) -> Float[Tensor, "e d"] | None:
+    """The map to a site beside the units: the only one, or that of its pair of sites.
+
+    Raises:
+        NotSupported: one map between several sites.
+    """
     skip = dictionary.W_skip
     if skip is None:
         return None
-    return (skip if skip.ndim == 2 else skip[dictionary.writes.index(f"mlp.out.{layer}")]).detach()
-
-
-def _block(dictionary: "Dictionary", layer: int) -> int:
-    """Which block makes what the MLP of a layer writes from what it reads."""
-    geometry, asked = dictionary.geometry, (f"mlp.in.{layer}", f"mlp.out.{layer}")
-    what, found = f"take {dictionary} as the basis of layer {layer}", []
-    for i, block in geometry.numbered:
-        reads, writes = [geometry.reads[j] for j in block.reads], [geometry.writes[j] for j in block.writes]
-        if asked[0] in reads or asked[1] in writes:
-            found.append(i)
-            crossed = dictionary.W_skip is not None and block.reads != block.writes
-            if (reads, writes) != ([asked[0]], [asked[1]]) or crossed:
-                raise _elsewhere(what, dictionary, block, f"whose units read {asked[0]} and write {asked[1]} alone")
-    if len(found) != 1:
-        raise SiteNotFound(
-            what,
-            found=f"{len(found)} blocks of units from {asked[0]} to {asked[1]}",
-            do="give a dictionary with one block for each layer",
+    if skip.ndim == 2 and len(dictionary.reads) + len(dictionary.writes) > 2:
+        raise NotSupported(
+            f"take {dictionary} as a basis",
+            found="one skip between several sites",
+            do="give a dictionary whose skip leads from one site to another",
         )
-    return found[0]
-
-
-def _elsewhere(what: str, dictionary: "Dictionary", block: Block, wanted: str) -> NotSupported:
-    reads = [dictionary.reads[j] for j in block.reads]
-    writes = [dictionary.writes[j] for j in block.writes]
-    return NotSupported(
-        what,
-        found=f"units that read {', '.join(reads[:3])} and write {', '.join(writes[:3])}",
-        do=f"give transcoders, {wanted}",
-    )
+    return (skip if skip.ndim == 2 else skip[dictionary.writes.index(site)]).detach()

@@ -9,11 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from microtome.core.coder import Read
-from microtome.core.errors import WrongUse
 from microtome.dictionary.architecture import Active
-from microtome.dictionary.normalising import normal, sizes
+from microtome.dictionary.blockwise import active, measured_at, token_sizes, write_vectors
 from microtome.dictionary.sparse import decoded
-from microtome.dictionary.units import Units
 
 if TYPE_CHECKING:
     from microtome.dictionary.dictionary import Dictionary
@@ -56,7 +54,7 @@ class UnitsCoder:
             for one in block.reads
         ]
         if numbers and dictionary.conventions.normalised != "no":
-            numbers.append(self._measured_at(number))
+            numbers.append(measured_at(dictionary, number))
         return tuple(dictionary.reads[one] for one in dict.fromkeys(numbers))
 
     def amounts(self, units: Sequence[int], read: Read) -> Float[Tensor, "b p n"]:
@@ -83,10 +81,10 @@ class UnitsCoder:
             flat, shape = self._flat(amounts)
             ids = torch.tensor(list(units), device=flat.device)
             y = flat.new_zeros(len(flat), dictionary.geometry.d_out)
-            for start, block in self._blocks():
+            for start, block in zip(dictionary.geometry.starts, dictionary.units, strict=False):
                 if number in block.block.writes:
                     own = (ids >= start) & (ids < start + block.block.units)
-                    y = y + flat[:, own] @ _written_at(block, number)[ids[own] - start]
+                    y = y + flat[:, own] @ write_vectors(block, number)[ids[own] - start]
             return (y if (size := self._size(number, read)[1]) is None else y * size).view(*shape, -1)
 
     def remade(self, site: str, read: Read) -> Float[Tensor, "b p e"]:
@@ -97,7 +95,7 @@ class UnitsCoder:
             y = dictionary.b_dec[number].expand(len(like), -1)
             for _, one in self._active(read):
                 if number in one.units.block.writes:
-                    y = y + decoded(one.values, _written_at(one.units, number), one.picks)
+                    y = y + decoded(one.values, write_vectors(one.units, number), one.picks)
             mean, size = self._size(number, read)
             y = y if size is None else y * size + mean
             if dictionary.W_skip is not None:
@@ -105,44 +103,21 @@ class UnitsCoder:
                 y = y + dictionary.through(every)[:, number]
             return y.view(*shape, -1)
 
-    def _blocks(self) -> Iterator[tuple[int, Units]]:
-        return zip(self.dictionary.geometry.starts, self.dictionary.units, strict=False)
-
     def _active(self, read: Read, column: Int[Tensor, "u"] | None = None) -> Iterator[tuple[int, Active]]:
         """What each block whose sites are known does, with its first unit; of all, or those that have a column."""
-        dictionary = self.dictionary
-        for start, units in self._blocks():
-            sites = [dictionary.reads[number] for number in units.block.reads]
-            asked = column is None or bool((column[start : start + units.block.units] >= 0).any())
+        dictionary, starts = self.dictionary, self.dictionary.geometry.starts
+        for number, block in dictionary.geometry.numbered:
+            start = starts[number]
+            sites = [dictionary.reads[one] for one in block.reads]
+            asked = column is None or bool((column[start : start + block.units] >= 0).any())
             if asked and all(site in read for site in sites):
-                x = torch.stack([self._flat(read[site])[0] for site in sites], 1)
-                given = normal(x, dictionary.conventions.normalised).flatten(1)
-                shift = dictionary.b_dec[list(units.block.reads)].flatten() if dictionary.conventions.centred else None
-                if given.shape[1] != units.W_enc.shape[1]:
-                    raise WrongUse(
-                        f"read {', '.join(sites)} with {dictionary}",
-                        found=f"{x.shape[2]} numbers a token, where its units read {dictionary.geometry.d_in}",
-                        do="use a dictionary of this model, or name its sites as they are here",
-                    )
-                yield start, dictionary.architecture.activate(units, given, shift)
+                yield start, active(dictionary, number, {site: self._flat(read[site])[0] for site in sites})
 
     def _size(self, number: int, read: Read) -> tuple[Tensor | float, Tensor | None]:
         """What a written site is turned back by: what was taken off the site read, and what it was divided by."""
-        dictionary = self.dictionary
-        if dictionary.conventions.normalised == "no":
-            return 0.0, None
-        like = self._flat(read[dictionary.reads[self._measured_at(number)]])[0]
-        return sizes(like, dictionary.conventions.normalised)
-
-    def _measured_at(self, number: int) -> int:
-        """Which site's size a written one takes on: its partner's, or that of the only one that is read."""
-        return number if len(self.dictionary.reads) > 1 else 0
+        site = self.dictionary.reads[measured_at(self.dictionary, number)]
+        known = {site: self._flat(read[site])[0]} if site in read else {}
+        return token_sizes(self.dictionary, number, known)
 
     def _flat(self, x: Float[Tensor, "*b d"]) -> tuple[Float[Tensor, "t d"], tuple[int, ...]]:
         return x.reshape(-1, x.shape[-1]).to(self.dictionary.b_dec), tuple(x.shape[:-1])
-
-
-def _written_at(units: Units, number: int) -> Float[Tensor, "u e"]:
-    """What a block's units write at one of the dictionary's sites."""
-    vectors = units.W_dec.view(len(units.W_dec), len(units.block.writes), -1)
-    return vectors[:, units.block.writes.index(number)].contiguous()

@@ -1,6 +1,6 @@
 """The dictionary: reads → units → writes. One type for every basis."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -194,23 +194,25 @@ class Dictionary(nn.Module):
         vectors = list(self.units)[which].get_parameter(name)[asked - starts[which]]
         return vectors.detach().view(len(asked), -1, d)
 
-    def at(self, layer: int, x: Float[Tensor, "p d"], y: Float[Tensor, "p e"]) -> At:
-        """The units that were active in one layer's MLP on a prompt, with what each read and wrote there.
+    def at(
+        self, block: int, inputs: Mapping[str, Float[Tensor, "p _"]], outputs: Mapping[str, Float[Tensor, "p _"]]
+    ) -> At:
+        """The units of a block that were active on a prompt, with what each read and wrote, and what none did.
 
         Everything that depends on the prompt (which units, the size of each token) is held as it is there, so that
         values are linear in what is read.
 
         Args:
-            layer: whose MLP.
-            x: what it read, `[p, d]`.
-            y: what it gave, `[p, e]`.
+            block: its number.
+            inputs: by site, what stands where units read, `[p, d]`.
+            outputs: by site, what stands where the block writes, `[p, e]`.
 
         Raises:
-            SiteNotFound: no block of units is of this layer's MLP.
-            NotSupported: its units read or write other sites too, as in a cross-layer transcoder.
+            SiteNotFound: there is no such block.
+            NotSupported: a skip that leads between several sites.
             WrongUse: another width.
         """
-        return at(self, layer, x, y)
+        return at(self, block, inputs, outputs)
 
     def given(self, x: Float[Tensor, "t r d"]) -> Iterator[tuple[Units, Float[Tensor, "t rd"], Tensor | None]]:
         """What each block is given of inputs: the block, what it reads, and what is taken off it first."""

@@ -2,7 +2,8 @@
 
 For a dictionary the tensor `[b, p, n]` of the units named plays the part of a site's tensor, so that positions,
 masks, means and counterfactuals mean what they mean everywhere. What goes to the site that the units write is the
-change of what they write, so that what the dictionary does not reconstruct stays.
+change of what they write, so that what the dictionary does not reconstruct stays. Units of heads read
+and write all heads of a layer side by side.
 """
 
 from collections.abc import Callable, Mapping
@@ -79,7 +80,7 @@ def by_units(edit: Edit, coder: Coder, find: Callable[[str], Site], ask: Ask) ->
 
     def amounts(inputs: Any, _: list[str]) -> Run:
         run = ask(inputs, [str(find(name)) for name in reads])
-        found = coder.amounts(units, {name: run[str(find(name))] for name in reads})
+        found = coder.amounts(units, {name: run[str(find(name))].flatten(2) for name in reads})
         return Run({str(UNITS): found}, {}, None, run.batch, Sites(0, ()))
 
     value = values(_of_amounts(edit), [UNITS], amounts)[UNITS]
@@ -153,7 +154,7 @@ class Coding:
         new = apply(_of_amounts(edit), value.value, UNITS, old, batch, chunk)
         if new is old:
             return x
-        x = x + value.coder.said(value.name, value.units, new - old, read).to(x)
+        x = x + value.coder.said(value.name, value.units, new - old, read).to(x).view_as(x)
         self._known[value.coder, site] = Known(x, read, (*edited, (value.units, new)))
         return x
 
@@ -162,7 +163,9 @@ class Coding:
         here = apply(_of_amounts(edit), 1.0, UNITS, nowhere, batch, chunk)
         if here is nowhere:
             return x
-        return torch.where(here != 0, value.coder.remade(value.name, self._read(edit, value, site, x)).to(x), x)
+        here = here.view(*here.shape[:2], *[1] * (x.ndim - 2))
+        remade = value.coder.remade(value.name, self._read(edit, value, site, x))
+        return torch.where(here != 0, remade.to(x).view_as(x), x)
 
     def _read(self, edit: Edit, value: ByUnits, site: Site, x: Tensor) -> Mapping[str, Tensor]:
         seen = {**self._seen, site: x}
@@ -173,7 +176,7 @@ class Coding:
                 found=f"units that read {', '.join(late[:3])}, which comes after {value.name} that they write",
                 do="edit units of an SAE or a transcoder: theirs are known when what they write passes",
             )
-        return {name: seen[one] for name, one in value.needs.items()}
+        return {name: seen[one].flatten(2) for name, one in value.needs.items()}
 
 
 def _shared(units: tuple[int, ...], others: tuple[int, ...], n: int) -> tuple[Int[Tensor, "k"], Int[Tensor, "k"]]:

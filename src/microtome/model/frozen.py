@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy, Layer
-from microtome.model.norms import Norm
+from microtome.model.frozen_attention import FrozenAttention
+from microtome.model.norms import plus, scale_of, through
 from microtome.model.run import Run
 from microtome.model.taps import routing
 
@@ -45,43 +46,13 @@ class FrozenLayer:
         self.layer, self.index = layer, index
         self.stream: Float[Tensor, "p d"] = run[f"resid.{index}"][0]
         self.between = self.stream if layer.parallel else run[f"resid_mid.{index}"][0]
-        self.pattern: Float[Tensor, "h p p"] = run[f"attn.pattern.{index}"][0]
-        self.attn_out: Float[Tensor, "p d"] = run[f"attn.out.{index}"][0]
+        self.attention = FrozenAttention(layer, run, index)
         self.mlp_in: Float[Tensor, "p d"] = run[f"mlp.in.{index}"][0]
         self.mlp_out: Float[Tensor, "p d"] = run[f"mlp.out.{index}"][0]
         self.neurons: Float[Tensor, "p u"] = run[f"mlp.neurons.{index}"][0]
         self.gates = _gates(layer, run, index)
-        self.attn_scale = _scale(layer.attn_norm, self.stream)
-        self.mlp_scale = _scale(layer.mlp_norm, self.between)
-        heads = run[f"attn.heads.{index}"][0].flatten(1)
-        self.attn_post_scale = _scale(layer.attn_post_norm, _plus(heads @ layer.w_o.flatten(1).T, layer.b_o))
-        self.mlp_post_scale = _scale(layer.mlp_post_norm, _plus(self.neurons @ layer.w_down.T, layer.b_down))
-
-    @cached_property
-    def weighted_pattern(self) -> Float[Tensor, "h p p"]:
-        """Patterns `[h, query, key]` times the scales of both norms, which are numbers a position."""
-        pattern = self.pattern
-        if self.attn_scale is not None:
-            pattern = pattern * self.attn_scale[:, 0]
-        if self.attn_post_scale is not None:
-            pattern = pattern * self.attn_post_scale
-        return pattern
-
-    @property
-    def values(self) -> Float[Tensor, "g c d"]:
-        """W_V with the norm before it folded in."""
-        norm = self.layer.attn_norm
-        return self.layer.w_v if norm is None else norm.centre(self.layer.w_v * norm.weight)
-
-    @property
-    def outputs(self) -> Float[Tensor, "h d c"]:
-        """W_O of each head with the norm after it folded in."""
-        w_o = self.layer.w_o.permute(1, 0, 2)
-        norm = self.layer.attn_post_norm
-        if norm is None:
-            return w_o
-        centred = w_o - w_o.mean(1, keepdim=True) if norm.centred else w_o
-        return norm.weight[:, None] * centred
+        self.mlp_scale = scale_of(layer.mlp_norm, self.between)
+        self.mlp_post_scale = scale_of(layer.mlp_post_norm, plus(self.neurons @ layer.w_down.T, layer.b_down))
 
     @property
     def writes(self) -> Float[Tensor, "d u"]:
@@ -115,14 +86,17 @@ class FrozenLayer:
 
     def read_constants(self, positions: Int[Tensor, "n"], units: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
         """What units at positions have without any stream: biases of the norm and of the matrices."""
+        return self.unit_constants[positions, units]
+
+    @cached_property
+    def unit_constants(self) -> Float[Tensor, "p u"]:
+        """The same of every hidden unit at every position."""
         norm, layer, gates = self.layer.mlp_norm, self.layer, self.gates
         x = torch.zeros_like(self.stream[0]) if norm is None or norm.bias is None else norm.bias
-        before = _plus(layer.w_gate[units] @ x, _of(layer.bias_in(first=True), units))
-        constants = gates.c_gate[positions, units] * before
+        constants = gates.c_gate * plus(layer.w_gate @ x, layer.bias_in(first=True))
         if gates.c_up is None:
             return constants
-        beside = _plus(layer.w_up[units] @ x, _of(layer.bias_in(first=False), units))
-        return constants + gates.c_up[positions, units] * beside
+        return constants + gates.c_up * plus(layer.w_up @ x, layer.bias_in(first=False))
 
     def pull_units(self, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
         """From gradients on hidden units to the stream that the MLP's norm reads."""
@@ -132,73 +106,42 @@ class FrozenLayer:
             g = g + (gradients * self.gates.c_up) @ layer.w_up
         return g if norm is None or self.mlp_scale is None else norm.pull(g, self.mlp_scale)
 
-    def attended(self, stream: Float[Tensor, "p d"]) -> Float[Tensor, "p d"]:
-        """What attention adds for a stream through the frozen pattern and norms, constants left out."""
-        return self.push_attention(stream[None])[0]
-
-    def push_attention(self, x: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
-        """From streams to what attention adds to them, through the frozen pattern and norms, constants left out.
+    def push_mlp(self, x: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
+        """From streams to what the MLP adds to them with its gates held, constants left out.
 
         Args:
-            x: over positions from `start` on, zero before.
+            x: over positions from `start` on.
             start: the prompt's position that is first in `x`.
         """
-        size = self.layer.sizes
-        n, p, _ = x.shape
-        weights, pattern = self.values.to(x.dtype), self._pattern(start, p).to(x.dtype)
-        values = (x.reshape(n * p, size.d) @ weights.reshape(-1, size.d).T).view(n, p, size.g, size.c)
-        mixed = x.new_empty(n, p, size.g, size.h // size.g, size.c)
-        for group in range(size.g):
-            of_group = values[:, :, group].transpose(0, 1).reshape(p, n * size.c)
-            mixed[:, :, group] = (pattern[group] @ of_group).view(-1, p, n, size.c).permute(2, 1, 0, 3)
-        outputs = self.outputs.to(x.dtype).transpose(1, 2).reshape(-1, size.d)
-        return (mixed.view(n * p, -1) @ outputs).view(n, p, size.d)
+        layer, here = self.layer, slice(start, start + x.shape[1])
+        if layer.mlp_norm is not None and self.mlp_scale is not None:
+            x = layer.mlp_norm.push(x, self.mlp_scale[here].to(x))
+        units = (x @ layer.w_gate.T.to(x)) * self.gates.c_gate[here].to(x)
+        if self.gates.c_up is not None:
+            units = units + (x @ layer.w_up.T.to(x)) * self.gates.c_up[here].to(x)
+        return (units @ self.writes.T.to(x)) * self.write_scale(x)[here]
 
-    def pull_attention(self, g: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
-        """From gradients after attention to those that its heads' reading adds before it: the transpose of push.
+    def pull_mlp(self, g: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
+        """From gradients after the MLP to those that its reading adds before its norm: the transpose of push.
 
         Args:
-            g: over positions from `start` on; those that are left out hold no gradient or do not matter.
+            g: over positions from `start` on.
             start: the prompt's position that is first in `g`.
         """
-        size = self.layer.sizes
-        n, p, _ = g.shape
-        outputs = self.outputs.permute(1, 0, 2).reshape(size.d, size.h * size.c)
-        heads = (g.reshape(n * p, size.d) @ outputs).view(n, p, size.g, -1, size.c)
-        pattern = self._pattern(start, p)
-        mixed = g.new_empty(n, p, size.g, size.c)
-        for group in range(size.g):
-            of_group = heads[:, :, group].permute(2, 1, 0, 3).reshape(-1, n * size.c)
-            mixed[:, :, group] = (pattern[group].T @ of_group).view(p, n, size.c).transpose(0, 1)
-        return (mixed.view(n * p, -1) @ self.values.reshape(-1, size.d)).view(n, p, size.d)
-
-    def _pattern(self, start: int, p: int) -> Float[Tensor, "g hq k"]:
-        """Patterns among some positions; the heads of one key/value head, which stand together, as rows of one matrix.
-
-        Positions and heads are laid out so that every step is one large matrix product.
-        """
-        window = self.weighted_pattern[:, start : start + p, start : start + p]
-        return window.reshape(self.layer.sizes.g, -1, p)
-
-    @cached_property
-    def attn_constant(self) -> Float[Tensor, "p d"]:
-        """What attention adds whatever the stream: biases of its norms, of values and of the output."""
-        layer = self.layer
-        value = torch.zeros_like(layer.w_v[..., 0])
-        if layer.attn_norm is not None and layer.attn_norm.bias is not None:
-            value = value + layer.w_v @ layer.attn_norm.bias
-        if layer.b_v is not None:
-            value = value + layer.b_v
-        spread = value.repeat_interleave(layer.sizes.h // layer.sizes.g, 0)
-        mixed = torch.einsum("hqk,hc,dhc->qd", self.pattern, spread, layer.w_o)
-        return _through(layer.attn_post_norm, self.attn_post_scale, _plus(mixed, layer.b_o))
+        layer, here = self.layer, slice(start, start + g.shape[1])
+        units = (g @ self.writes) * self.write_scale(g)[here]
+        found = (units * self.gates.c_gate[here]) @ layer.w_gate
+        if self.gates.c_up is not None:
+            found = found + (units * self.gates.c_up[here]) @ layer.w_up
+        norm, scale = layer.mlp_norm, self.mlp_scale
+        return found if norm is None or scale is None else norm.pull(found, scale[here])
 
     @cached_property
     def mlp_constant(self) -> Float[Tensor, "p d"]:
         """What the MLP adds whatever its units: the down projection's and the post-norm's biases."""
         layer = self.layer
-        raw = _plus(torch.zeros_like(self.stream), layer.b_down)
-        return _through(layer.mlp_post_norm, self.mlp_post_scale, raw)
+        raw = plus(torch.zeros_like(self.stream), layer.b_down)
+        return through(layer.mlp_post_norm, self.mlp_post_scale, raw)
 
 
 class Frozen:
@@ -223,13 +166,18 @@ class Frozen:
         self.ids: list[int] = run.batch.tokens[0]
 
     @property
+    def parallel(self) -> bool:
+        """Whether both branches of a layer read the stream that enters it."""
+        return self.anatomy.parallel
+
+    @property
     def n_positions(self) -> int:
         """Tokens of the prompt."""
         return self.embed.shape[0]
 
     def logits(self, position: int) -> Float[Tensor, "v"]:
         """Logits before any soft-cap, at one position."""
-        return _plus(self.anatomy.w_u @ self.normed[position], self.anatomy.b_u)
+        return plus(self.anatomy.w_u @ self.normed[position], self.anatomy.b_u)
 
     def pull_direction(self, direction: Float[Tensor, "d"], position: int) -> Float[Tensor, "d"]:
         """From a direction after the final norm to the stream before it, at one position."""
@@ -287,19 +235,5 @@ def _expert_inputs(layer: Layer, experts: nn.Module, x: Tensor) -> tuple[Tensor,
     return x @ layer.w_gate.T, x @ layer.w_up.T, share.repeat_interleave(both.shape[1] // 2, 1)
 
 
-def _scale(norm: Norm | None, x: Tensor) -> Tensor | None:
-    return None if norm is None else norm.scale(x)
-
-
-def _plus(x: Tensor, bias: Tensor | None) -> Tensor:
-    return x if bias is None else x + bias
-
-
 def _of(bias: Tensor | None, units: Tensor) -> Tensor | None:
     return None if bias is None else bias[units]
-
-
-def _through(norm: Norm | None, scale: Tensor | None, x: Tensor) -> Tensor:
-    if norm is None or scale is None:
-        return x
-    return _plus(norm.push(x, scale), norm.bias)

@@ -87,7 +87,7 @@ def _against_branches(frozen: Frozen) -> float:
     """Layer by layer on the real stream: the maps that go up, where the gradients go down."""
     errors = []
     for layer in frozen.layers:
-        errors.append(relative(layer.attended(layer.stream) + layer.attn_constant, layer.attn_out))
+        errors.append(relative(layer.attention.attended(layer.stream) + layer.attention.constant, layer.attention.out))
         errors.append(relative(layer.written(layer.neurons) + layer.mlp_constant, layer.mlp_out))
     return worst(errors)
 
@@ -171,7 +171,7 @@ def _sources(frozen: Frozen, reading: Reading) -> Sources:
 
 
 def _past_attention(layer: FrozenLayer, g: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
-    return g + layer.pull_attention(g[None])[0], constant + (g * layer.attn_constant).sum()
+    return g + layer.attention.pull(g[None])[0], constant + (g * layer.attention.constant).sum()
 
 
 def _incompleteness(frozen: Frozen, reading: Reading) -> float:

@@ -93,3 +93,20 @@ def _output_in_float32(module: nn.Module, x: Float[Tensor, "n d"]) -> Float[Tens
     wide = {name: tensor.detach().float() for name, tensor in module.named_parameters()}
     with torch.no_grad():
         return torch.func.functional_call(module, wide, (x,))
+
+
+def scale_of(norm: Norm | None, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b 1"] | None:
+    """The scale of a norm where there is one."""
+    return None if norm is None else norm.scale(x)
+
+
+def through(norm: Norm | None, scale: Tensor | None, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """Past a norm at a frozen scale, its bias included; as it is where there is none."""
+    if norm is None or scale is None:
+        return x
+    return plus(norm.push(x, scale), norm.bias)
+
+
+def plus(x: Tensor, bias: Tensor | None) -> Tensor:
+    """With a bias where there is one."""
+    return x if bias is None else x + bias

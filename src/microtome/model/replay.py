@@ -74,10 +74,10 @@ def _keep_logits(kept: Replay, module: nn.Module, args: Any, output: Tensor) -> 
 @contextmanager
 def _held(anatomy: Anatomy, frozen: FrozenLayer, kept: Replay, *, cut: bool) -> Iterator[None]:
     layer = frozen.layer
-    pattern = frozen.pattern[None]
+    pattern = frozen.attention.pattern[None]
     held_norms = {
-        layer.family.attn_norm: (layer.attn_norm, frozen.attn_scale),
-        layer.family.attn_post_norm: (layer.attn_post_norm, frozen.attn_post_scale),
+        layer.family.attn_norm: (layer.attn_norm, frozen.attention.scale),
+        layer.family.attn_post_norm: (layer.attn_post_norm, frozen.attention.post_scale),
         layer.family.mlp_norm: (layer.mlp_norm, frozen.mlp_scale),
         layer.family.mlp_post_norm: (layer.mlp_post_norm, frozen.mlp_post_scale),
     }

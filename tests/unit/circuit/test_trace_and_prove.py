@@ -97,7 +97,7 @@ def test_edges_on_real_weights_equal_autograd(smollm2):
     matrix = direct_edges(question.clean, flow, target, chosen)
     passed = replay(question.clean.frozen, question.clean.frozen.embed.clone().requires_grad_(), cut=True)
     for row in range(60, 512, 75):
-        layer, position, unit = (int(x[row]) for x in (chosen.layers, chosen.positions, chosen.units))
+        layer, position, unit = (int(x[row]) for x in (chosen.blocks, chosen.positions, chosen.units))
         sources = [passed.sources[i] for i in range(layer)]
         read = passed.units[layer][position, unit]
         grads = torch.autograd.grad(read, sources, retain_graph=True, allow_unused=True, materialize_grads=True)

@@ -1,4 +1,4 @@
-"""A dictionary as a basis: what its units read and wrote on a prompt adds up, also where several are one."""
+"""A dictionary on a prompt: what its units read and wrote adds up at every site, also where several are one."""
 
 import pytest
 import torch
@@ -6,9 +6,9 @@ import torch
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.architectures.topk import TopK
-from microtome.dictionary.basis import layers_of
+from microtome.dictionary.basis import on_prompt
 from microtome.dictionary.dictionary import Conventions, Dictionary
-from microtome.dictionary.geometry import cross_layer, sae, transcoder
+from microtome.dictionary.geometry import Block, Geometry, cross_layer, sae, transcoder
 from microtome.dictionary.starting import untrained
 from microtome.dictionary.together import together
 
@@ -27,80 +27,81 @@ def made(layer=0, architecture=None, seed=0, geometry=None, **conventions) -> Di
     return dictionary
 
 
-def inputs(width, seed=5):
+def tokens(width, seed=5):
     return 1.0 + torch.randn(P, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def sites(names, width, seed):
+    return {name: tokens(width, seed + i) for i, name in enumerate(names)}
+
+
+GEOMETRIES = {
+    "sae": sae("resid.0", D, UNITS),
+    "transcoder": transcoder("mlp.in.0", "mlp.out.0", D, E, UNITS),
+    "several sites": Geometry(
+        ("resid.0", "mlp.in.0"), ("attn.out.1", "mlp.out.1"), D, E, (Block((0, 1), (0, 1), UNITS),)
+    ),
+    "clt": cross_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, E, UNITS),
+}
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in ARCHITECTURES])
 @pytest.mark.parametrize("normalised", ["no", "layer", "length"])
-@pytest.mark.parametrize("skip", [False, True], ids=["", "skip"])
-def test_what_units_read_and_wrote_adds_up(name, normalised, skip):
-    dictionary = made(architecture=ARCHITECTURES.get(name).tiny(), normalised=normalised, skip=skip)
-    x, y = inputs(D), inputs(E, seed=6)
-    found = dictionary.at(0, x, y)
-    codes = dictionary.encode(x)
-    assert torch.equal(found.ids, codes.ids)
-    assert torch.equal(found.positions, codes.picks.rows)
-    torch.testing.assert_close(found.values, codes.values)
-    torch.testing.assert_close((found.read * x[found.positions]).sum(1) + found.constant, found.values)
-    wrote = found.bias.index_add(0, found.positions, found.values[:, None] * found.write)
-    if found.skip is not None:
-        wrote = wrote + x @ found.skip.T
-    torch.testing.assert_close(wrote + found.error, y)
-    torch.testing.assert_close(found.error, y - dictionary.reconstruct(x))
-    assert (found.skip is not None) == skip
-    assert found.error.abs().max() > 0.1
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_what_units_read_and_wrote_adds_up(geometry, name, normalised):
+    dictionary = made(
+        geometry=GEOMETRIES[geometry], architecture=ARCHITECTURES.get(name).tiny(), normalised=normalised,
+        skip=geometry in ("transcoder", "clt"),
+    )  # fmt: skip
+    x, y = sites(dictionary.reads, D, 5), sites(dictionary.writes, dictionary.geometry.d_out, 50)
+    if dictionary.geometry.autoencodes:
+        y = x
+    codes = dictionary.encode(torch.stack(list(x.values()), 1) if len(x) > 1 else x[dictionary.reads[0]])
+    written = {site: torch.zeros_like(one) for site, one in y.items()}
+    for number in range(len(dictionary.geometry.blocks)):
+        found = dictionary.at(number, x, y)
+        ids = found.ids + found.lines.first
+        mine = codes.where((codes.ids >= ids.min()) & (codes.ids < found.lines.first + UNITS))
+        assert torch.equal(ids, mine.ids)
+        assert torch.equal(found.positions, mine.picks.rows)
+        torch.testing.assert_close(found.values, mine.values)
+        read = sum((found.read(site) * x[site][found.positions]).sum(1) for site in found.lines.given)
+        torch.testing.assert_close(read + found.constant, found.values)
+        for site in found.lines.returned:
+            written[site].index_add_(0, found.positions, found.values[:, None] * found.write(site))
+    blocks, beside = on_prompt(dictionary, x, y, range(len(dictionary.geometry.blocks)))
+    remade = dictionary.reconstruct(torch.stack(list(x.values()), 1) if len(x) > 1 else x[dictionary.reads[0]])
+    for i, site in enumerate(dictionary.writes):
+        through = 0 if beside[site].skip is None else x[dictionary.reads[i]] @ beside[site].skip.T
+        torch.testing.assert_close(written[site] + beside[site].bias + through + beside[site].error, y[site])
+        torch.testing.assert_close(y[site] - beside[site].error, remade if remade.ndim == 2 else remade[:, i])
+        assert beside[site].error.abs().max() > 0.1
+    assert len(blocks) == len(dictionary.geometry.blocks)
 
 
-def test_each_layer_has_its_own_block():
-    layers = [made(layer, seed=layer) for layer in range(3)]
-    whole = together(layers)
-    x, y = inputs(D), inputs(E, seed=6)
-    for layer, one in enumerate(layers):
-        own, found = one.at(layer, x, y), whole.at(layer, x, y)
-        for name in ("ids", "positions", "values", "read", "constant", "write", "bias", "error"):
-            assert torch.equal(getattr(found, name), getattr(own, name)), name
-        assert found.lines.first == layer * UNITS
-
-
-def test_each_layer_has_its_own_skip():
+def test_each_layer_has_its_own_block_and_skip():
     layers = [made(layer, seed=layer, skip=True) for layer in range(3)]
     whole = together(layers)
-    x, y = inputs(D), inputs(E, seed=6)
+    x, y = sites(whole.reads, D, 5), sites(whole.writes, E, 50)
     for layer, one in enumerate(layers):
-        assert torch.equal(whole.at(layer, x, y).skip, one.W_skip)
-        torch.testing.assert_close(whole.at(layer, x, y).error, one.at(layer, x, y).error)
+        site, read = f"mlp.out.{layer}", f"mlp.in.{layer}"
+        own, found = one.at(0, x, y), whole.at(layer, x, y)
+        assert found.lines.first == layer * UNITS
+        assert torch.equal(found.ids, own.ids)
+        assert torch.equal(found.values, own.values)
+        torch.testing.assert_close(found.read(read), own.read(read))
+        torch.testing.assert_close(found.write(site), own.write(site))
+        torch.testing.assert_close(found.errors[site], own.errors[site])
 
 
-def test_layers_are_those_of_its_sites():
-    assert layers_of(made(4)) == (4,)
-    assert layers_of(together([made(layer) for layer in (2, 0)])) == (0, 2)
-    for other in (made(geometry=sae("resid.0", D, UNITS)), NO_BASIS["a clt"][0]):
-        with pytest.raises(NotSupported, match=r"give transcoders, whose units read mlp.in"):
-            layers_of(other)
-
-
-NO_BASIS = {
-    "another layer": (made(), 1, SiteNotFound, "0 blocks of units from mlp.in.1 to mlp.out.1"),
-    "an sae": (made(geometry=sae("resid.0", D, UNITS)), 0, SiteNotFound, "0 blocks of units"),
-    "one that writes elsewhere": (
-        made(geometry=transcoder("mlp.in.0", "resid.1", D, E, UNITS)), 0, NotSupported, "and write resid.1",
-    ),
-    "a clt": (
-        made(geometry=cross_layer(("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1"), D, E, UNITS)),
-        0, NotSupported, "units that read mlp.in.0 and write mlp.out.0, mlp.out.1",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", NO_BASIS)
-def test_what_is_no_basis_is_said(case):
-    dictionary, layer, error, found = NO_BASIS[case]
-    with pytest.raises(error) as raised:
-        dictionary.at(layer, inputs(D), inputs(E))
-    assert found in raised.value.found
-
-
-def test_an_mlp_of_another_width_is_said():
-    with pytest.raises(WrongUse, match="an MLP from 9 to 9 numbers"):
-        made().at(0, inputs(E), inputs(E))
+def test_what_is_no_basis_is_said():
+    x, y = {"mlp.in.0": tokens(D)}, {"mlp.out.0": tokens(E)}
+    with pytest.raises(SiteNotFound, match="blocks 0 to 0"):
+        made().at(1, x, y)
+    with pytest.raises(WrongUse, match="9 numbers a token, where its units read 8"):
+        made().at(0, {"mlp.in.0": tokens(E)}, y)
+    with pytest.raises(WrongUse, match="8 numbers a token, where its units write 9"):
+        made().at(0, x, {"mlp.out.0": tokens(D)})
+    crossing = made(geometry=GEOMETRIES["several sites"], skip=True)
+    with pytest.raises(NotSupported, match="one skip between several sites"):
+        crossing.at(0, sites(crossing.reads, D, 5), sites(crossing.writes, E, 50))

@@ -11,6 +11,7 @@ from microtome.model import anatomy as anatomy_module
 from microtome.model.anatomy import Anatomy, Layer
 from microtome.model.family import FAMILIES, Family, always, never
 from microtome.model.frozen import FrozenLayer
+from microtome.model.frozen_attention import FrozenAttention
 from microtome.model.measuring import measure
 from microtome.model.model import Model
 from tiny_models import tiny_model, tiny_module
@@ -82,18 +83,18 @@ def test_no_centring_at_the_read(monkeypatch):
 
 
 def test_key_value_heads_tiled_going_down(monkeypatch):
-    pull = FrozenLayer.pull_attention
+    pull = FrozenAttention.pull
 
-    def tiled(layer: FrozenLayer, g: Tensor, start: int = 0) -> Tensor:
+    def tiled(layer: FrozenAttention, g: Tensor, start: int = 0) -> Tensor:
         size = layer.layer.sizes
         order = [head for group in range(size.g) for head in range(group, size.h, size.g)]
         outputs, pattern = layer.outputs[order], layer.weighted_pattern[order]
         with monkeypatch.context() as planted:
-            planted.setattr(FrozenLayer, "outputs", property(lambda _: outputs))
-            planted.setattr(FrozenLayer, "weighted_pattern", property(lambda _: pattern))
+            planted.setattr(FrozenAttention, "outputs", property(lambda _: outputs))
+            planted.setattr(FrozenAttention, "weighted_pattern", property(lambda _: pattern))
             return pull(layer, g, start)
 
-    monkeypatch.setattr(FrozenLayer, "pull_attention", tiled)
+    monkeypatch.setattr(FrozenAttention, "pull", tiled)
     assert {"matrix products", "completeness of a hidden unit"} <= failures(tiny_model("llama"))
 
 

@@ -1,89 +1,94 @@
 """Neurons: hidden units of the MLP. They need no training and leave no error."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from microtome.circuit.basis import BASES, Cut, Skip
+from microtome.circuit.basis import BASES, Basis, Slice, Written
+from microtome.circuit.places import Place
 from microtome.model import edits
 from microtome.model.edits import Edit
 from microtome.model.frozen import Frozen, FrozenLayer
 
 
-class NeuronLayer:
+class NeuronBlock:
     """Reads follow at the prompt from the half rule (identity rule without a gate); writes are columns of W_down."""
 
     def __init__(self, frozen: FrozenLayer):
-        self.frozen, self.values, self.n_units = frozen, frozen.neurons, frozen.neurons.shape[1]
+        self.frozen, self.layer = frozen, frozen.index
+        self.values, self.n_units = frozen.neurons, frozen.neurons.shape[1]
         self.ids = torch.arange(self.n_units, device=self.values.device)
-        self.error: Float[Tensor, "p d"] | None = None
-        self.skip: Skip | None = None
-        self.reads = self.writes = f"mlp.neurons.{frozen.index}"
-
-    @property
-    def constant(self) -> Float[Tensor, "p d"]:
-        """See `LayerUnits.constant`."""
-        return self.frozen.mlp_constant
+        self.name = f"mlp.neurons.{self.layer}"
+        self.sites = self.live = (self.name,)
+        self.reads, self.writes = (Place(self.layer, "mlp.in"),), (Place(self.layer, "mlp.out"),)
 
     @property
     def norms(self) -> Float[Tensor, "1 u"]:
-        """See `LayerUnits.norms`."""
+        """See `BlockUnits.norms`."""
         return self.frozen.writes.norm(dim=0)[None]
 
-    def read(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
-        """See `LayerUnits.read`."""
+    def read(self, place: Place, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
+        """See `BlockUnits.read`."""
         return self.frozen.reads(positions, columns)
 
     def read_constant(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
-        """See `LayerUnits.read_constant`."""
+        """See `BlockUnits.read_constant`."""
         return self.frozen.read_constants(positions, columns)
 
-    def write(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
-        """See `LayerUnits.write`."""
+    def write(self, place: Place, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
+        """See `BlockUnits.write`."""
         found = self.frozen.writes[:, columns].T
         return found * self.frozen.write_scale(found)[positions]
 
-    def written(self, values: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
-        """See `LayerUnits.written`."""
+    def decode(self, place: Place, values: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
+        """See `BlockUnits.decode`."""
         return self.frozen.written(values)
 
-    def gradients(self, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
-        """See `LayerUnits.gradients`."""
+    def gradients(self, place: Place, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
+        """See `BlockUnits.gradients`."""
         return self.frozen.unit_gradients(g)
 
-    def pull(self, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
-        """See `LayerUnits.pull`."""
+    def pull(self, place: Place, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
+        """See `BlockUnits.pull`."""
         return self.frozen.pull_units(gradients)
 
-    def live_gradients(self, g: Float[Tensor, "p u"]) -> Float[Tensor, "p u"]:
-        """See `LayerUnits.live_gradients`."""
-        return g
+    def live_gradients(self, found: Mapping[str, Tensor]) -> Float[Tensor, "p u"]:
+        """See `BlockUnits.live_gradients`."""
+        return found[self.name]
 
-    def amounts(self, x: Float[Tensor, "*b p u"]) -> Float[Tensor, "*b p u"]:
-        """See `LayerUnits.amounts`."""
-        return x
+    def encode(self, x: Mapping[str, Tensor]) -> Float[Tensor, "b p u"]:
+        """See `BlockUnits.encode`."""
+        return x[self.name]
 
     def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:
-        """See `LayerUnits.set`."""
-        return edits.set(self.reads, values[None], where=where, may_be_empty=True)
+        """See `BlockUnits.set`."""
+        return edits.set(self.name, values[None], where=where, may_be_empty=True)
 
 
 class Neurons:
-    """Every hidden unit of every MLP."""
+    """Hidden units of MLPs.
 
-    def __init__(self) -> None:
-        self.name = "neurons"
-        self.card: dict[str, Any] = {}
+    Args:
+        layers: whose; None for all.
+    """
 
-    def cut(self, clean: Frozen, other: Frozen | None) -> tuple[Cut, Cut | None]:
-        """See `Basis.cut`."""
-        return _cut(clean), None if other is None else _cut(other)
+    def __init__(self, layers: Sequence[int] | None = None):
+        self.layers = layers
+
+    def cut(self, prompts: Sequence[Frozen]) -> list[Slice]:
+        """See `Part.cut`."""
+        return [self._slice(prompt) for prompt in prompts]
+
+    def _slice(self, prompt: Frozen) -> Slice:
+        chosen = [one for one in prompt.layers if self.layers is None or one.index in self.layers]
+        return Slice(
+            [NeuronBlock(layer) for layer in chosen],
+            {Place(layer.index, "mlp.out"): Written(layer.mlp_constant) for layer in chosen},
+        )
 
 
-def _cut(frozen: Frozen) -> Cut:
-    return Cut(frozen, [NeuronLayer(layer) for layer in frozen.layers])
-
-
-NEURONS = BASES.add("neurons", Neurons(), summary="hidden units of the MLPs; no training, no error", home=__name__)
+NEURONS = BASES.add(
+    "neurons", Basis("neurons"), summary="hidden units of the MLPs; no training, no error", home=__name__
+)

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from microtome.circuit.attribution import RULES, half, integrated, scored
-from microtome.circuit.bases.transcoders import Transcoders
 from microtome.circuit.change import change
 from microtome.circuit.edges import direct_edges
 from microtome.circuit.faithfulness import patched, score_prompt
 from microtome.circuit.graph import Graph
+from microtome.circuit.naming import basis_of
 from microtome.circuit.nodesets import rankings
+from microtome.circuit.places import Place
 from microtome.circuit.proving import prove
 from microtome.circuit.question import ask
 from microtome.circuit.target import Target
@@ -31,7 +32,7 @@ from microtome.dictionary.architectures.relu import ReLU
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.exchange import load_dictionary
-from microtome.dictionary.geometry import cross_layer, layer_by_layer, sae
+from microtome.dictionary.geometry import crosscoder, layer_by_layer, sae
 from microtome.dictionary.starting import untrained
 from microtome.model import edits
 from microtome.model.opening import open
@@ -58,7 +59,7 @@ def made(layers=(0, 1, 2), d=24, architecture=None, **conventions) -> Dictionary
 
 
 def question_of(model, dictionary):
-    return ask(model, CLEAN, OTHER, TARGET, Transcoders(dictionary, model, "made"))
+    return ask(model, CLEAN, OTHER, TARGET, basis_of(model, dictionary))
 
 
 CASES = {
@@ -81,8 +82,8 @@ def test_rows_sum_to_their_values(tiny, family, case, against):
     matrix = direct_edges(question.clean, flow, TARGET, chosen)
     assert matrix.imbalance().max() < 1e-12
     assert float(matrix.value[-1]) == pytest.approx(flow.target, abs=1e-12)
-    assert matrix.columns["error"] == len(CLEAN) * len(flow.errors)
-    assert matrix.terms[:, sum(list(matrix.columns.values())[:3]) : -6].abs().max() > 1e-3
+    assert matrix.columns.sizes["error"] == len(CLEAN) * len(flow.errors)
+    assert matrix.terms[:, matrix.columns.slices["error"]].abs().max() > 1e-3
     if not against:  # active units are lines of what they read, whose RMS norms transformers computes in float32
         assert matrix.nonlinear[:-1].abs().max() < (1e-9 if family.startswith("gpt") else 1e-5)
 
@@ -104,25 +105,25 @@ def test_edges_equal_autograd(tiny, family, skip):
     passed = replay(frozen, frozen.embed.clone(), cut=True)
     for handle in handles:
         handle.remove()
-    first = sum(list(matrix.columns.values())[:3])
+    first = matrix.columns.slices["error"].start
     rows = [*chosen.at(2)[:6].tolist(), *chosen.at(1)[:6].tolist(), len(chosen)]
     blocks = list(dictionary.units)
     for row in rows:
         if row == len(chosen):
             read = TARGET.direction(frozen.logits(-1), frozen.anatomy) @ _normed(frozen, passed)
         else:
-            layer, position, column = (int(x[row]) for x in (chosen.layers, chosen.positions, chosen.units))
-            active = bool(clean.layers[layer].values[position, column] != 0)
-            unit = int(clean.layers[layer].ids[column]) - layer * UNITS
+            layer, position, column = (int(x[row]) for x in (chosen.blocks, chosen.positions, chosen.units))
+            active = bool(clean.blocks[layer].values[position, column] != 0)
+            unit = int(clean.blocks[layer].ids[column]) - layer * UNITS
             read = active * (blocks[layer].W_enc[unit] @ reads[layer][position])
         grads = torch.autograd.grad(read, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
         for i, grad in enumerate(grads):
             here = chosen.at(i)
-            at, units = chosen.positions[here], clean.layers[i].ids[chosen.units[here]] - i * UNITS
-            wrote = blocks[i].W_dec[units] * clean.layers[i].values[at, chosen.units[here], None]
+            at, units = chosen.positions[here], clean.blocks[i].ids[chosen.units[here]] - i * UNITS
+            wrote = blocks[i].W_dec[units] * clean.blocks[i].values[at, chosen.units[here], None]
             assert (matrix.units[row, here] - (grad[at] * wrote).sum(1)).abs().max() < 1e-8
             errors = matrix.terms[row, first + i * len(CLEAN) : first + (i + 1) * len(CLEAN)]
-            assert (errors - (grad * clean.layers[i].error).sum(1)).abs().max() < 1e-8
+            assert (errors - (grad * clean.errors[Place(i, "mlp.out")]).sum(1)).abs().max() < 1e-8
 
 
 def _instead(index, leaf, reads, skip):
@@ -160,7 +161,9 @@ def test_the_neurons_as_a_dictionary_give_the_graph_of_the_neurons(oracle, rule)
     model, dictionary = oracle
     config = TraceConfig(rule=rule)
     ours, theirs = (trace(model, CLEAN, OTHER, (5, 8), 6, one, 40, config=config) for one in (dictionary, "neurons"))
-    numbered = {f"unit.{n.layer}.{n.position}.{n.unit - 40 * n.layer}" for n in ours.nodes if n.kind == "unit"}
+    numbered = {
+        f"unit.mlp.neurons.{n.layer}.{n.position}.{n.unit - 40 * n.layer}" for n in ours.nodes if n.kind == "unit"
+    }
     assert numbered == {n.id for n in theirs.nodes if n.kind == "unit"}
     assert len(ours.edges) == len(theirs.edges)
     torch.testing.assert_close(
@@ -191,7 +194,7 @@ def test_a_score_is_the_slope_of_what_an_edit_does(tiny, skip):
         edit = edits.add(dictionary, by, units=unit, positions=position)
         return float(TARGET.read(model.run(CLEAN, ["norm.final"], edits=edit)["norm.final"][0, -1], model.anatomy))
 
-    for index, layer in enumerate(question.clean.layers):
+    for index, layer in enumerate(question.clean.blocks):
         for column in layer.values[position].nonzero()[:3, 0].tolist():
             unit = int(layer.ids[column])
             slope = (after(unit, 1e-5) - after(unit, -1e-5)) / 2e-5
@@ -216,7 +219,7 @@ def test_patching_sets_units_and_keeps_the_live_error(tiny):
     """What hooks on the module do: at the first layer, whose inputs no edit reaches, the output moves by the units."""
     model, dictionary = tiny("llama"), made(layers=(0,))
     question = question_of(model, dictionary)
-    units = question.clean.layers[0]
+    units = question.clean.blocks[0]
     where = torch.zeros(1, 3, *question.clean.values.shape[1:], dtype=torch.bool)
     where[0, 0] = question.clean.values[0] != question.other.values[0]
     written = (question.other.values[0] - question.clean.values[0])[:, : len(units.ids)]
@@ -237,7 +240,7 @@ def test_a_graph_with_errors_is_proven_saved_and_shown(tiny, tmp_path):
     assert graph.summary_numbers["largest_imbalance"] < 1e-12
     shown = _errors(graph)
     assert shown
-    assert {node.id for node in shown} == {f"error.{node.layer}.{node.position}" for node in shown}
+    assert {node.id for node in shown} == {f"error.mlp.out.{node.layer}.{node.position}" for node in shown}
     assert all(node.value > 0 and node.attribution for node in shown)
     assert Graph.load(graph.save(tmp_path / "graph.json")) == graph
     page = report(graph, path=tmp_path / "graph.html").read_text(encoding="utf-8")
@@ -265,16 +268,18 @@ def test_units_are_numbered_as_edits_number_them(tiny):
 
 def test_what_cannot_serve_is_refused_with_its_cure(tiny):
     model = tiny("llama")
-    reads, writes = ("mlp.in.0", "mlp.in.1"), ("mlp.out.0", "mlp.out.1")
-    crossing = untrained(cross_layer(reads, writes, 24, 24, UNITS), TopK(6), seed=0)
-    for wrong in (untrained(sae("resid.1", 24, UNITS), TopK(6), seed=0), crossing):
-        with pytest.raises(NotSupported) as raised:
-            trace(model, CLEAN, OTHER, 5, 6, wrong)
-        assert raised.value.found.startswith("units that read ")
-        assert raised.value.do.startswith("give transcoders, whose units read mlp.in")
-    with pytest.raises(WrongUse, match="units of the layers 0, 7 in a model of 3 layers"):
+    with pytest.raises(NotSupported, match=r"read resid.0, resid.2 and write resid.0, resid.2") as raised:
+        trace(model, CLEAN, OTHER, 5, 6, untrained(crosscoder(("resid.0", "resid.2"), 24, UNITS), TopK(6), seed=0))
+    assert "would depend on themselves" in raised.value.found
+    with pytest.raises(NotSupported, match=r"write mlp.in.1, which a norm parts from the stream"):
+        trace(model, CLEAN, OTHER, 5, 6, untrained(sae("mlp.in.1", 24, UNITS), TopK(6), seed=0))
+    with pytest.raises(NotSupported, match=r"place units at attn.q.1"):
+        trace(model, CLEAN, OTHER, 5, 6, untrained(sae("attn.q.1", 24, UNITS), TopK(6), seed=0))
+    with pytest.raises(WrongUse, match=r"two sets of units that write mlp.out.0, mlp.out.1, mlp.out.2"):
+        trace(model, CLEAN, OTHER, 5, 6, [made(), made(skip=True)])
+    with pytest.raises(WrongUse, match=r"units at mlp.in.7, and a model of 3 layers"):
         trace(model, CLEAN, OTHER, 5, 6, made(layers=(0, 7)))
-    with pytest.raises(WrongUse, match="an MLP from 24 to 24 numbers"):
+    with pytest.raises(WrongUse, match="24 numbers a token, where its units"):
         trace(model, CLEAN, OTHER, 5, 6, made(d=12))
     with pytest.raises(UnknownName, match="tiny/transcoders"):
         trace(model, CLEAN, OTHER, 5, 6, "tiny/transcoder")
@@ -328,10 +333,11 @@ def test_a_layer_whose_units_are_silent_is_all_error(tiny):
     model, dictionary = tiny("llama"), made(architecture=ReLU())
     list(dictionary.units)[1].b_enc.fill_(-100.0)
     question = question_of(model, dictionary)
-    silent = question.clean.layers[1]
+    silent = question.clean.blocks[1]
     assert len(silent.ids) == 0
-    assert silent.amounts(silent.frozen.mlp_in[None]).shape == (1, len(CLEAN), 0)
-    torch.testing.assert_close(silent.error + silent.constant, silent.frozen.mlp_out)
+    frozen, written = question.clean.frozen.layers[1], question.clean.written[Place(1, "mlp.out")]
+    assert silent.encode({"mlp.in.1": frozen.mlp_in[None]}).shape == (1, len(CLEAN), 0)
+    torch.testing.assert_close(written.error + written.constant, frozen.mlp_out)
     graph = trace(model, CLEAN, OTHER, (5, 8), 6, dictionary, 60, config=ALL)
     assert graph.summary_numbers["largest_imbalance"] < 1e-12
     assert {node.layer for node in graph.nodes if node.kind == "unit"} == {0, 2}

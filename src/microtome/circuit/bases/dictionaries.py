@@ -1,0 +1,259 @@
+"""Units of a dictionary: SAEs of the stream and of branches, transcoders, cross-layer transcoders, crosscoders.
+
+Read vectors are encoder rows, write vectors decoder rows. Which units are active, norm scales and the size of tokens
+are held at the prompt. What a dictionary does not reconstruct of a place is an error, which comes from nowhere.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from microtome.circuit.basis import Slice, Written
+from microtome.circuit.placeable import require_places, stream_place
+from microtome.circuit.places import READ_PAST_A_NORM, Place, place_of
+from microtome.core.fingerprint import of_tensors
+from microtome.dictionary.basis import At, Beside, Lines, on_prompt
+from microtome.dictionary.dictionary import Dictionary
+from microtome.model import edits
+from microtome.model.edits import Edit
+from microtome.model.frozen import Frozen, FrozenLayer
+from microtome.model.model import Model
+from microtome.model.norms import Norm
+
+
+class LinearSkip:
+    """A dictionary's skip with the norm before it held. See `Skip`."""
+
+    def __init__(self, frozen: FrozenLayer, weights: Float[Tensor, "d d"]):
+        self.frozen, self.weights = frozen, weights
+
+    def push(self, x: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
+        """See `Skip.push`."""
+        norm, scale = self.frozen.layer.mlp_norm, self.frozen.mlp_scale
+        if norm is not None and scale is not None:
+            x = norm.push(x, scale[start : start + x.shape[1]]).to(x)
+        return x @ self.weights.to(x).T
+
+    def pull(self, g: Float[Tensor, "n p d"], start: int = 0) -> Float[Tensor, "n p d"]:
+        """See `Skip.pull`."""
+        norm, scale, g = self.frozen.layer.mlp_norm, self.frozen.mlp_scale, g @ self.weights.to(g)
+        return g if norm is None or scale is None else norm.pull(g, scale[start : start + g.shape[1]])
+
+
+class DictionaryBlock:
+    """One block of a dictionary: those of its units that are active on one of the prompts.
+
+    Args:
+        frozen: the prompt.
+        found: what the dictionary finds there.
+        ids: of the units that get a column, counted from the block's first, rising.
+    """
+
+    def __init__(self, frozen: Frozen, found: At, ids: Int[Tensor, "u"]):
+        lines, n_layers = found.lines, len(frozen.layers)
+        self.frozen, self.dictionary, self.ids = frozen, lines.dictionary, ids + lines.first
+        self.n_units = lines.block.block.units
+        self.sites, self.live = tuple(lines.given), tuple(lines.returned)
+        self.name = self.live[0]
+        self._read = {place_of(site, n_layers): _Read(lines, site, ids) for site in self.sites}
+        self._written = {stream_place(site, n_layers): _Wrote(frozen, lines, site, ids) for site in self.live}
+        self._constants = lines.constants(ids)
+        self.reads, self.writes = tuple(self._read), tuple(self._written)
+        self.layer = min(max(place.layer for place in self.reads), n_layers - 1)
+        self.values = next(iter(lines.given.values())).new_zeros(frozen.n_positions, len(ids))
+        self.values[found.positions, torch.searchsorted(ids, found.ids)] = found.values
+        self._active = (self.values != 0).to(self.values)
+
+    @property
+    def norms(self) -> Float[Tensor, "p u"]:
+        """See `BlockUnits.norms`."""
+        return torch.stack([one.lengths.square() for one in self._written.values()]).sum(0).sqrt()
+
+    def read(self, place: Place, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n w"]:
+        """See `BlockUnits.read`: nothing where the unit is not active, as for a neuron whose ReLU is shut."""
+        one = self._read[place]
+        size = one.given[positions] * self._active[positions, columns, None]
+        return self._onto_stream(place, one.vectors[columns] * size, positions)
+
+    def read_constant(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+        """See `BlockUnits.read_constant`."""
+        constant = self._constants[columns]
+        for place, one in self._read.items():
+            norm = self._norm(place)[0]
+            if norm is not None and norm.bias is not None:
+                constant = constant + one.given[positions, 0] * (one.vectors[columns] @ norm.bias)
+        return constant * self._active[positions, columns]
+
+    def write(self, place: Place, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
+        """See `BlockUnits.write`."""
+        one = self._written[place]
+        return one.to_stream(one.vectors[columns]) * one.scale[positions]
+
+    def decode(self, place: Place, values: Float[Tensor, "p u"]) -> Float[Tensor, "p d"]:
+        """See `BlockUnits.decode`."""
+        one = self._written[place]
+        return one.to_stream(values @ one.vectors.to(values)) * one.scale
+
+    def gradients(self, place: Place, g: Float[Tensor, "p d"]) -> Float[Tensor, "p u"]:
+        """See `BlockUnits.gradients`."""
+        one = self._written[place]
+        return one.from_stream(g * one.scale) @ one.vectors.T
+
+    def pull(self, place: Place, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p w"]:
+        """See `BlockUnits.pull`."""
+        one = self._read[place]
+        return self._onto_stream(place, (gradients * self._active) @ one.vectors * one.given, slice(None))
+
+    def live_gradients(self, found: Mapping[str, Tensor]) -> Float[Tensor, "p u"]:
+        """See `BlockUnits.live_gradients`."""
+        parts = [(found[one.site].flatten(1) * one.returned) @ one.vectors.T for one in self._written.values()]
+        return torch.stack(parts).sum(0)
+
+    def encode(self, x: Mapping[str, Tensor]) -> Float[Tensor, "b p u"]:
+        """See `BlockUnits.encode`."""
+        flat = {site: x[site].flatten(2) for site in self.sites}
+        return self.dictionary.coder.amounts(self.ids.tolist(), flat).to(flat[self.sites[0]])
+
+    def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:
+        """See `BlockUnits.set`."""
+        return edits.set(self.dictionary, values[None], units=self.ids, where=where, may_be_empty=True)
+
+    def _norm(self, place: Place) -> tuple[Norm | None, Tensor | None]:
+        """The norm between the stream and what is read, and its scale."""
+        if place.kind not in READ_PAST_A_NORM:
+            return None, None
+        layer = self.frozen.layers[place.layer]
+        if place.kind == "mlp.in":
+            return layer.layer.mlp_norm, layer.mlp_scale
+        return layer.layer.attn_norm, layer.attention.scale
+
+    def _onto_stream(
+        self, place: Place, vectors: Float[Tensor, "n d"], positions: Int[Tensor, "n"] | slice
+    ) -> Float[Tensor, "n w"]:
+        """Vectors on what is read, as vectors on the stream before its norm; of heads, as `push_heads` scales them."""
+        if place.kind == "attn.heads":
+            return vectors / self.frozen.layers[place.layer].attention.heads_scale[positions]
+        norm, scale = self._norm(place)
+        return vectors if norm is None or scale is None else norm.pull(vectors, scale[positions])
+
+
+class _Read:
+    """Read vectors at one site, `[u, d]`, and what each token is multiplied by before, `[p, 1]`."""
+
+    def __init__(self, lines: Lines, site: str, ids: Int[Tensor, "u"]):
+        self.vectors, self.given = lines.reads(site, ids), lines.given[site]
+
+
+class _Wrote:
+    """Write vectors at one site, `[u, e]`, and their way onto the stream: through W_O where the site is heads.
+
+    Attributes:
+        returned: what is written at the site is multiplied by, `[p, 1]`; `scale`: on the stream.
+    """
+
+    def __init__(self, frozen: Frozen, lines: Lines, site: str, ids: Int[Tensor, "u"]):
+        place = place_of(site, len(frozen.layers))
+        self.site, self.vectors, self.returned = site, lines.writes(site, ids), lines.returned[site]
+        self.heads = frozen.layers[place.layer].attention if place.kind == "attn.heads" else None
+        self.scale = self.returned if self.heads is None else self.returned * self.heads.heads_scale
+
+    def to_stream(self, vectors: Float[Tensor, "n e"]) -> Float[Tensor, "n d"]:
+        return vectors if self.heads is None else self.heads.push_outputs(vectors[None])[0]
+
+    def from_stream(self, g: Float[Tensor, "p d"]) -> Float[Tensor, "p e"]:
+        return g if self.heads is None else self.heads.pull_outputs(g[None])[0]
+
+    @property
+    def lengths(self) -> Float[Tensor, "p u"]:
+        """Of what one unit of activation writes."""
+        return self.to_stream(self.vectors).norm(dim=1) * self.scale
+
+
+class DictionaryUnits:
+    """The blocks of a dictionary. See `Part`.
+
+    Args:
+        dictionary: whose units these are.
+        model: which they are units of.
+
+    Raises:
+        NotSupported, WrongUse: see `placeable.require_places`.
+    """
+
+    def __init__(self, dictionary: Dictionary, model: Model):
+        require_places(dictionary, model)
+        weight = next(model.module.parameters())
+        same = dictionary.b_dec.device == weight.device and dictionary.b_dec.dtype == weight.dtype
+        self.dictionary = dictionary if same else copy.deepcopy(dictionary).to(weight)
+        self.card = {
+            "weights": of_tensors(sorted(dictionary.state_dict().items())),
+            "writes": list(dictionary.writes),
+            "units": dictionary.n_units,
+        }
+
+    def cut(self, prompts: Sequence[Frozen]) -> list[Slice]:
+        """See `Part.cut`."""
+        geometry = self.dictionary.geometry
+        found = [
+            on_prompt(
+                self.dictionary, _standing(prompt, geometry.reads), _standing(prompt, geometry.writes),
+                range(len(geometry.blocks)),
+            )
+            for prompt in prompts
+        ]  # fmt: skip
+        by_block = zip(*(blocks for blocks, _ in found), strict=True)
+        columns = [torch.cat([one.ids for one in same]).unique() for same in by_block]
+        return [
+            _slice(prompt, blocks, beside, columns) for prompt, (blocks, beside) in zip(prompts, found, strict=True)
+        ]
+
+
+def _slice(prompt: Frozen, blocks: list[At], beside: dict[str, Beside], columns: list[Tensor]) -> Slice:
+    made = [DictionaryBlock(prompt, one, ids) for one, ids in zip(blocks, columns, strict=True)]
+    n_layers = len(prompt.layers)
+    return Slice(made, {stream_place(site, n_layers): _beside(prompt, site, one) for site, one in beside.items()})
+
+
+def _beside(prompt: Frozen, site: str, found: Beside) -> Written:
+    """What stands at a site beside the units, on the stream."""
+    place = place_of(site, len(prompt.layers))
+    if place.kind == "attn.heads":
+        layer = prompt.layers[place.layer]
+        return Written(
+            layer.attention.heads_to_stream(found.bias) + layer.attention.output_constant,
+            layer.attention.heads_to_stream(found.error),
+        )
+    if found.skip is None:
+        return Written(found.bias, found.error)
+    layer = prompt.layers[place.layer]
+    norm = layer.layer.mlp_norm
+    constant = found.bias if norm is None or norm.bias is None else found.bias + found.skip @ norm.bias
+    return Written(constant, found.error, LinearSkip(layer, found.skip))
+
+
+def _standing(prompt: Frozen, sites: Sequence[str]) -> dict[str, Float[Tensor, "p _"]]:
+    """What stands at sites on a prompt."""
+    return {site: _at(prompt, place_of(site, len(prompt.layers))) for site in sites}
+
+
+def _at(prompt: Frozen, place: Place) -> Float[Tensor, "p _"]:
+    if place.layer == len(prompt.layers):
+        return prompt.final
+    layer = prompt.layers[place.layer]
+    match place.kind:
+        case "resid":
+            return layer.stream
+        case "attn.in":
+            return layer.attention.given
+        case "attn.heads":
+            return layer.attention.heads
+        case "attn.out":
+            return layer.attention.out
+        case "resid_mid":
+            return layer.between
+        case "mlp.in":
+            return layer.mlp_in
+    return layer.mlp_out
