@@ -12,9 +12,9 @@ from torch import Tensor
 import plain_hooks
 from microtome.core.errors import WrongUse
 from microtome.model import edits
+from microtome.model.edit_values import values
 from microtome.model.generation import generated_ids
 from microtome.model.model import Model
-from microtome.model.values import values
 from tiny_models import FAMILIES, tiny_model, tiny_module
 
 VARIANTS: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}

@@ -155,13 +155,17 @@ class Contexts:
 
     def _windows(self, start: int) -> Iterator[tuple[int, list[str]]]:
         enough = BATCHES_IN_WINDOW * self.config.batch_rows * self.config.context * CHARACTERS_A_TOKEN
-        first, held, size = start, [], 0
+        first = start
+        held = []
+        size = 0
         for text in islice(self.corpus.documents(), start, None):
             held.append(text)
             size += len(text)
             if size >= enough:
                 yield first, held
-                first, held, size = first + len(held), [], 0
+                first += len(held)
+                held = []
+                size = 0
         if held:
             yield first, held
 

@@ -50,7 +50,8 @@ def harvest(
         StoreCorrupt: a shard that the manifest names is not whole.
         CheckFailed: an activation is not finite.
     """
-    folder, config = Path(out), config or HarvestConfig()
+    folder = Path(out)
+    config = config or HarvestConfig()
     if tokens is not None and tokens < 1:
         raise WrongUse("harvest activations", found=f"tokens={tokens}", do="ask for one or more, or leave it out")
     read = corpus_of(texts)
@@ -61,7 +62,7 @@ def harvest(
     with crew() as everyone:
         manifest = _begun(folder, fresh, everyone)
         if manifest is None:
-            found = everyone.told(limits(model, contexts, list(widths)))[0]
+            found = everyone.gathered(limits(model, contexts, list(widths)))[0]
             manifest = _kept(replace(fresh, limits=found), folder, everyone)
         if not manifest.complete and (tokens is None or manifest.n_tokens < tokens):
             start = manifest.cursor
@@ -112,9 +113,11 @@ def _go_on(taking: Taking, manifest: Manifest, folder: Path, tokens: int | None,
 
     A process whose shard is full makes all of them write theirs: then one cursor says where everyone goes on.
     """
-    config, counted = manifest.config, Counter(manifest.left_out)
+    config = manifest.config
+    counted = Counter(manifest.left_out)
     capacity = rows_of_shard(manifest.sites, config.dtype, config.shard_bytes)
-    draft, shown = Draft(manifest.sites, config.dtype, capacity), 0
+    draft = Draft(manifest.sites, config.dtype, capacity)
+    shown = 0
     with working("harvesting", tokens) as step:
         step(manifest.n_tokens)
         while not manifest.complete and (tokens is None or manifest.n_tokens < tokens):
@@ -135,7 +138,7 @@ def _go_on(taking: Taking, manifest: Manifest, folder: Path, tokens: int | None,
 
 def _written(draft: Draft, folder: Path, number: int, everyone: Crew) -> list[ShardRecord]:
     """Every process's shard, where it has rows; the first of them has this number."""
-    sizes = everyone.told(draft.rows)
+    sizes = everyone.gathered(draft.rows)
     number += sum(size > 0 for size in sizes[: everyone.rank])
     own = asdict(draft.write(folder, number)) if draft.rows else None
-    return [ShardRecord(**one) for one in everyone.told(own) if one is not None]
+    return [ShardRecord(**one) for one in everyone.gathered(own) if one is not None]

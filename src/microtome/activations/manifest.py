@@ -119,7 +119,8 @@ class Manifest:
         Raises:
             WrongUse: it would not; the message says in what they differ.
         """
-        mine, theirs = self._identity(), other._identity()
+        mine = self._identity()
+        theirs = other._identity()
         differs = [f"{key} {mine.get(key)!r} there, {theirs.get(key)!r} asked" for key in sorted(mine | theirs)
                    if mine.get(key) != theirs.get(key)]  # fmt: skip
         if differs:

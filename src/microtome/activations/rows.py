@@ -102,7 +102,8 @@ class _Part:
         self.rows -= n
         if self.held is None:
             return None
-        found, self.held = self.held.take(slice(n)), self.held.take(slice(n, None))
+        found = self.held.take(slice(n))
+        self.held = self.held.take(slice(n, None))
         return found
 
 
@@ -123,9 +124,14 @@ class Taking:
         self, model: Model, contexts: Contexts, sites: Sequence[str], limits: Mapping[str, float],
         start: Cursor | None = None, *, endless: bool = False, crew: Crew = ONE_PROCESS,
     ):  # fmt: skip
-        self.cursor, self.left_out = start or Cursor(), Counter[str]()
-        self.taken, self.ended = 0, False
-        self._model, self._sites, self._limits, self._crew = model, list(sites), limits, crew
+        self.cursor = start or Cursor()
+        self.left_out = Counter[str]()
+        self.taken = 0
+        self.ended = False
+        self._model = model
+        self._sites = list(sites)
+        self._limits = limits
+        self._crew = crew
         self._batches = contexts.batches(self.cursor, endless=endless)
         self._waiting = deque[_Part]()
         self._now: _Part | None = None
@@ -146,7 +152,9 @@ class Taking:
             size = min(n, now.rows, room - given[now.by])
             part = now.take(size)
             self.cursor = replace(self.cursor, row=self.cursor.row + size)
-            self.taken, given[now.by], n = self.taken + size, given[now.by] + size, n - size
+            self.taken += size
+            given[now.by] += size
+            n -= size
             if part is not None and size:
                 yield part
             if given[now.by] == room:
@@ -168,8 +176,8 @@ class Taking:
         batches = list(islice(self._batches, self._crew.ranks))
         rank = self._crew.rank
         rows, out = self._run(*batches[rank]) if rank < len(batches) else (None, Counter[str]())
-        told = self._crew.told([0 if rows is None else len(rows), out])
-        for by, ((cursor, _), (size, outs)) in enumerate(zip(batches, told, strict=False)):
+        sizes = self._crew.gathered([0 if rows is None else len(rows), out])
+        for by, ((cursor, _), (size, outs)) in enumerate(zip(batches, sizes, strict=False)):
             yield _Part(cursor, by, size, Counter(outs), rows if by == rank else None)
 
     def _run(self, cursor: Cursor, batch: ContextBatch) -> tuple[Rows, Counter[str]]:

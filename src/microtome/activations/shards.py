@@ -52,7 +52,8 @@ class Draft:
     """
 
     def __init__(self, sites: Mapping[str, int], dtype: str, capacity: int):
-        self.capacity, self.rows = capacity, 0
+        self.capacity = capacity
+        self.rows = 0
         self._dtype = dtype
         self._values = {site: room(capacity, width, dtype) for site, width in sites.items()}
         self._squares = {site: torch.empty(capacity) for site in sites}
@@ -81,9 +82,11 @@ class Draft:
         name = f"shard-{number:05}.safetensors"
         with settled(folder / name) as temporary:
             save_file(tensors, temporary)
-            size, digest = temporary.stat().st_size, fingerprint.of_file(temporary)
+            size = temporary.stat().st_size
+            digest = fingerprint.of_file(temporary)
         sums = {site: float(one[: self.rows].double().sum()) for site, one in self._squares.items()}
-        written, self.rows = self.rows, 0
+        written = self.rows
+        self.rows = 0
         return ShardRecord(name, written, size, digest, sums)
 
     def _sum(self, values: Coded) -> Tensor:

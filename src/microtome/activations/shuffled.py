@@ -35,7 +35,9 @@ class Shuffled:
                 found=f"buffer_bytes={buffer_bytes:,} for {len(sites)} sites" if store.n_tokens else "no row",
                 do=f"give room for {RUN} rows: {size * RUN:,} bytes" if store.n_tokens else "harvest some first",
             )
-        self._store, self._sites, self._seed = store, tuple(sites), seed
+        self._store = store
+        self._sites = tuple(sites)
+        self._seed = seed
         self._epoch, self._fill, self._offset = 0, 0, 0
         self._held: dict[str, Coded] = {}
         self._deal()
@@ -95,7 +97,8 @@ class Shuffled:
                 found="the state of a source with other rows, sites, seed or buffer",
                 do="open the store and ask for batches as before",
             )
-        self._epoch, self._fill = state["epoch"], state["fill"]
+        self._epoch = state["epoch"]
+        self._fill = state["fill"]
         self._deal()
         self._offset = state["offset"]
 
@@ -105,7 +108,8 @@ class Shuffled:
     def _next(self) -> None:
         self._fill += 1
         if self._fill == self._fills:
-            self._epoch, self._fill = self._epoch + 1, 0
+            self._epoch += 1
+            self._fill = 0
         self._deal()
 
     def _deal(self) -> None:
@@ -117,7 +121,8 @@ class Shuffled:
         rows = (mine[:, None] * RUN + np.arange(RUN)).reshape(-1)
         self._rows = torch.from_numpy(rows[rows < n])
         order = np.random.default_rng([self._seed, self._epoch, self._fill + 1]).permutation(len(self._rows))
-        self._order, self._offset = torch.from_numpy(order), 0
+        self._order = torch.from_numpy(order)
+        self._offset = 0
         self._held.clear()
 
     def _buffer(self, site: str) -> Coded:

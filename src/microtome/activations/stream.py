@@ -50,7 +50,8 @@ class Stream:
         sites: Sequence[str],
         config: StreamConfig | None = None,
     ):
-        self._model, self.config = model, config or StreamConfig()
+        self._model = model
+        self.config = config or StreamConfig()
         self._corpus = corpus_of(texts)
         self._contexts = Contexts(self._corpus, model.tokenizer, self.config)
         self._widths = widths_of(model, sites)
@@ -150,8 +151,10 @@ class Stream:
                 found="the state of a stream with another model, other texts, sites or settings",
                 do="make the stream as before",
             )
-        self._limits, self._norms = dict(state["limits"]), dict(state["mean_squared_norms"])
-        helping, began = state["helping"], tuple(Cursor.from_dict(one) for one in state["began"])
+        self._limits = dict(state["limits"])
+        self._norms = dict(state["mean_squared_norms"])
+        helping = state["helping"]
+        began = tuple(Cursor.from_dict(one) for one in state["began"])
         if helping == 0:
             self._begin(-1, (began[1], began[1]))
         else:
@@ -170,8 +173,11 @@ class Stream:
 
     def _begin(self, helping: int, began: tuple[Cursor, Cursor]) -> None:
         """Forgets the buffer; the next helping comes from the second cursor."""
-        self._helping, self._began, self._offset = helping, began, 0
-        self._taking, self._left_before = None, Counter()
+        self._helping = helping
+        self._began = began
+        self._offset = 0
+        self._taking = None
+        self._left_before = Counter()
         self._order = torch.empty(0, dtype=torch.long)
         self._waiting = torch.empty(0, dtype=torch.long)
 
@@ -196,12 +202,15 @@ class Stream:
         slots = free.nonzero().flatten()[: 2 * self._hand]
         cursor = self._running.cursor
         self._fill(slots)
-        self._helping, self._began, self._offset = self._helping + 1, (self._began[1], cursor), 0
+        self._helping += 1
+        self._began = (self._began[1], cursor)
+        self._offset = 0
         if self._helping == 0:
             self._norms = {site: self._mean_square(one, slots) for site, one in self._buffer.items()}
         deal = slots[self._drawn(0, len(slots))]
         pool = torch.cat([self._waiting, deal[: self._hand]])
-        self._order, self._waiting = pool[self._drawn(1, len(pool))], deal[self._hand :]
+        self._order = pool[self._drawn(1, len(pool))]
+        self._waiting = deal[self._hand :]
 
     def _fill(self, slots: Int[Tensor, "t"]) -> None:
         at = 0

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy
-from microtome.model.looks import token_id, token_text
+from microtome.model.lens import token_id, token_text
 from microtome.model.model import Model
 
 Named = str | int | tuple[str | int, ...] | list[str | int]

@@ -1,7 +1,7 @@
 """The largest numbers of a table whose columns, and whose rows, lie in several processes: exactly as in one.
 
 In each row (`largest`) a rank sends its k largest scores to the one that decides about that row, each about some of
-the rows, and is told the bar. In the whole table (`largest_of_all`) nobody sends scores: the bar is found digit by
+the rows, and receives the bar. In the whole table (`largest_of_all`) nobody sends scores: the bar is found digit by
 digit of its bits, from counts that are added up. Either way equal scores are told apart by where they stand, so that
 the choice does not depend on the division.
 """
@@ -35,7 +35,8 @@ class AcrossRanks:
 
     def largest(self, scores: Float[Tensor, "t c"], k: int) -> Bool[Tensor, "t c"]:
         """See `Across.largest`."""
-        t, n = len(scores), self._mesh.columns
+        t = len(scores)
+        n = self._mesh.columns
         best = scores.topk(min(k, scores.shape[1]), dim=1).values
         best = torch.nn.functional.pad(best, (0, k - best.shape[1], 0, -t % n), value=-torch.inf)
         of_each = exchanged(best.view(n, -1, k), self._mesh.same_rows)  # [ranks, t / n, k]
@@ -43,9 +44,10 @@ class AcrossRanks:
         bar = of_all.topk(k, dim=1).values[:, -1]
         level = (of_each == bar[:, None]).sum(2)
         left = k - (of_all > bar[:, None]).sum(1) - (level.cumsum(0) - level)
-        told = exchanged(torch.stack([bar.expand(n, -1), left.to(bar)], 2), self._mesh.same_rows)
-        bars, lefts = told.flatten(0, 1)[:t].split(1, 1)
-        over, equal = scores > bars, scores == bars
+        received = exchanged(torch.stack([bar.expand(n, -1), left.to(bar)], 2), self._mesh.same_rows)
+        bars, lefts = received.flatten(0, 1)[:t].split(1, 1)
+        over = scores > bars
+        equal = scores == bars
         return over | (equal & (equal.cumsum(1) <= lefts))
 
     def largest_of_all(self, scores: Float[Tensor, "n"], places: Int[Tensor, "n"], n: int) -> Bool[Tensor, "n"]:
@@ -56,7 +58,8 @@ class AcrossRanks:
         if found is None:
             return scores > 0
         bar, wanted, level_ones = found
-        over, level = bits > bar, bits == bar
+        over = bits > bar
+        level = bits == bar
         if level_ones == wanted:
             return over | level
         return over | (level & torch.isin(places, self._lowest(places[level], wanted)))
@@ -79,7 +82,9 @@ class AcrossRanks:
 
     def _nth(self, bits: Int[Tensor, "n"], n: int, width: int) -> tuple[int, int, int] | None:
         """The n-th largest number, how many equal to it are among the n, and how many there are; None where it is 0."""
-        bar, wanted, count = 0, n, 0
+        bar = 0
+        wanted = n
+        count = 0
         for low in range(width - DIGIT, -1, -DIGIT):
             digits = (bits[bits >> low >> DIGIT == bar] >> low) & (DIGITS - 1)
             counts = reduced(torch.bincount(digits, minlength=DIGITS), self._mesh.everyone, ReduceOp.SUM)
@@ -95,10 +100,11 @@ class AcrossRanks:
 
     def _lowest(self, places: Int[Tensor, "n"], wanted: int) -> Int[Tensor, "m"]:
         """The first of all ranks' places, those of this part of the batch: parts follow one another."""
-        told, columns = gathered_lists(places, self._mesh.everyone), self._mesh.columns
+        found = gathered_lists(places, self._mesh.everyone)
+        columns = self._mesh.columns
         start = self._mesh.row_rank * columns
-        earlier = sum(len(one) for one in told[:start])
-        return torch.cat(told[start : start + columns]).sort().values[: max(0, wanted - earlier)]
+        earlier = sum(len(one) for one in found[:start])
+        return torch.cat(found[start : start + columns]).sort().values[: max(0, wanted - earlier)]
 
 
 def _bits(scores: Float[Tensor, "n"]) -> Int[Tensor, "n"]:

@@ -20,7 +20,8 @@ from microtome.core.artefact import RunCard, read_artefact, write_json, written_
 from microtome.core.config import Config
 from microtome.core.errors import FormatError
 
-KIND, FORMAT = "checkpoint", 1
+KIND = "checkpoint"
+FORMAT = 1
 NAME = "checkpoint.json"
 
 
@@ -67,7 +68,8 @@ def save(
         values: plain values that are the same on all ranks.
         card: how it was made.
     """
-    folder, file = Path(folder), f"{name}.{mesh.column_rank}-of-{mesh.columns}.safetensors"
+    folder = Path(folder)
+    file = f"{name}.{mesh.column_rank}-of-{mesh.columns}.safetensors"
     if mesh.row_rank == 0:
         held = {name: rows.here for name, rows in divided.items()} | (dict(alike) if mesh.is_first else {})
         starts = {name: str(rows.first) for name, rows in divided.items()}
@@ -76,7 +78,7 @@ def save(
     dist.barrier(mesh.everyone)
     if mesh.is_first:
         files = [f"{name}.{rank}-of-{mesh.columns}.safetensors" for rank in range(mesh.columns)]
-        content = {"values": dict(values), "card": card.to_dict(), **_told(folder, files)}
+        content = {"values": dict(values), "card": card.to_dict(), **_written(folder, files)}
         write_json(folder / NAME, content)
         for old in set(folder.glob("*.safetensors")) - {folder / one for one in files}:
             old.unlink()
@@ -84,7 +86,7 @@ def save(
     return folder
 
 
-def _told(folder: Path, files: list[str]) -> dict[str, Any]:
+def _written(folder: Path, files: list[str]) -> dict[str, Any]:
     """What the manifest says of files that were just written: their sizes, and where each tensor's rows lie."""
     pieces: dict[str, list[dict[str, Any]]] = {}
     for file in files:
@@ -142,7 +144,8 @@ class Checkpoint:
 
     def _cut(self, name: str, first: int, end: int) -> Iterator[Tensor]:
         for piece in self.pieces.get(name, ()):
-            low, high = max(first, piece.first), min(end, piece.first + piece.rows)
+            low = max(first, piece.first)
+            high = min(end, piece.first + piece.rows)
             if low < high:
                 yield self._opened(piece.file).get_slice(name)[low - piece.first : high - piece.first]
 
@@ -198,7 +201,7 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     found = read_artefact(folder / NAME, kind=KIND, format=FORMAT, keys=("values", "files", "tensors"))
     try:
-        pieces = {name: tuple(Piece(**piece) for piece in told) for name, told in found["tensors"].items()}
+        pieces = {name: tuple(Piece(**piece) for piece in pieces) for name, pieces in found["tensors"].items()}
         sizes = {str(file): int(size) for file, size in found["files"].items()}
         made = Checkpoint(folder, dict(found["values"]), found["card"], pieces)
     except (TypeError, ValueError, AttributeError) as error:

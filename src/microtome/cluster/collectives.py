@@ -77,7 +77,7 @@ def gathered_lists(x: Shaped[Tensor, "n"], group: ProcessGroup) -> list[Tensor]:
     return [row[:length] for row, length in zip(gathered(padded, group), lengths, strict=True)]
 
 
-def told(plain: Any, group: ProcessGroup, device: torch.device) -> list[Any]:
+def gathered_values(plain: Any, group: ProcessGroup, device: torch.device) -> list[Any]:
     """What each rank says: plain values, which travel as JSON."""
     written = torch.tensor(list(json.dumps(plain).encode()), device=device)
     return [json.loads(bytes(one.tolist())) for one in gathered_lists(written, group)]

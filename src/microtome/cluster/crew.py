@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch.distributed as dist
 
-from microtome.cluster.collectives import told
+from microtome.cluster.collectives import gathered_values
 from microtome.cluster.launch import processes
 from microtome.cluster.mesh import Mesh, joined
 from microtome.core.progress import Silent, shown_by
@@ -37,7 +37,7 @@ class Crew(Protocol):
         """Whether this one shows progress and writes what is written once."""
         ...
 
-    def told(self, plain: Any) -> list[Any]:
+    def gathered(self, plain: Any) -> list[Any]:
         """What each of them says: plain values, ready for JSON."""
         ...
 
@@ -49,10 +49,12 @@ class Crew(Protocol):
 class OneProcess:
     """Does everything itself."""
 
-    rank, ranks, leads = 0, 1, True
+    rank = 0
+    ranks = 1
+    leads = True
 
-    def told(self, plain: Any) -> list[Any]:
-        """See `Crew.told`."""
+    def gathered(self, plain: Any) -> list[Any]:
+        """See `Crew.gathered`."""
         return [plain]
 
     def wait(self) -> None:
@@ -87,9 +89,9 @@ class Processes:
         """See `Crew.leads`."""
         return self.mesh.is_first
 
-    def told(self, plain: Any) -> list[Any]:
-        """See `Crew.told`."""
-        return told(plain, self.mesh.everyone, self.mesh.device)
+    def gathered(self, plain: Any) -> list[Any]:
+        """See `Crew.gathered`."""
+        return gathered_values(plain, self.mesh.everyone, self.mesh.device)
 
     def wait(self) -> None:
         """See `Crew.wait`."""

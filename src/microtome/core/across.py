@@ -65,7 +65,8 @@ class Alone:
         if k >= scores.shape[1]:
             return torch.ones_like(scores, dtype=torch.bool)
         bar = scores.topk(k, dim=1).values[:, -1:]
-        over, level = scores > bar, scores == bar
+        over = scores > bar
+        level = scores == bar
         return over | (level & (level.cumsum(1) <= k - over.sum(1, keepdim=True)))
 
     def largest_of_all(self, scores: Float[Tensor, "n"], places: Int[Tensor, "n"], n: int) -> Bool[Tensor, "n"]:
@@ -73,7 +74,8 @@ class Alone:
         if n >= len(scores):
             return scores > 0
         bar = scores.topk(n).values[-1]
-        over, level = scores > bar, scores == bar
+        over = scores > bar
+        level = scores == bar
         return (over | (level & (level.cumsum(0) <= n - over.sum()))) & (scores > 0)
 
     def summed(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

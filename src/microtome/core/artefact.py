@@ -140,7 +140,8 @@ def read_artefact(path: str | Path, *, kind: str, format: int, keys: Iterable[st
         FormatError: it is no whole artefact of that kind, or of a newer format.
     """
     found = read_json(path, kind=kind)
-    what, do = f"read the {kind} {path}", f"give a file that this version of microtome wrote, or make the {kind} again"
+    what = f"read the {kind} {path}"
+    do = f"give a file that this version of microtome wrote, or make the {kind} again"
     if lacking := sorted({*keys, "card"} - found.keys()):
         raise FormatError(what, found=f"no {', '.join(lacking)}", do=do)
     try:

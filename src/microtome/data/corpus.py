@@ -160,7 +160,8 @@ def corpus(name_or_path: str | Path, **options: Any) -> Corpus:
 
     del corpora
     if isinstance(name_or_path, str) and name_or_path in CORPORA and not CORPORA.get(name_or_path).endings:
-        source, path = CORPORA.get(name_or_path), None
+        source = CORPORA.get(name_or_path)
+        path = None
     else:
         path = Path(name_or_path)
         source = _reader(path)

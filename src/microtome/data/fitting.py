@@ -27,7 +27,8 @@ def misfit(row: Row, tokens: Tokens) -> str | None:
         return UNEQUAL
     if prompts[0] == prompts[1]:
         return SAME
-    target, against = _ids(row.target, tokens), _ids(row.against, tokens)
+    target = _ids(row.target, tokens)
+    against = _ids(row.against, tokens)
     if target is None or against is None:
         return SEVERAL
     if len({*target, *against}) < len(target) + len(against):

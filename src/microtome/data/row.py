@@ -37,7 +37,8 @@ class Row:
                 found=f"'clean' and 'counterfactual' are both {shortened(self.clean)}",
                 do="change the fact in 'counterfactual' that turns the answer round",
             )
-        target, against = members(self.target), members(self.against)
+        target = members(self.target)
+        against = members(self.against)
         if not target or not against or len({*target, *against}) < len(target) + len(against):
             raise WrongUse(
                 "make a row of a task",

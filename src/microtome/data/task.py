@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from microtome.core import fingerprint
+from microtome.core.counting import counted
 from microtome.core.errors import UnknownName, WrongUse
 from microtome.data.fitting import Tokens, counts_in_words, misfit
 from microtome.data.generator import Generator, shuffled
@@ -56,7 +57,7 @@ class Task:
     def __repr__(self) -> str:
         drawn = "" if self.seed is None else f", seed {self.seed}"
         first = shortened(self.rows[0].clean)
-        return f"Task({self.name!r}: {len(self)} row{'s'[: len(self) != 1]}{drawn}, from {self.source}; first {first})"
+        return f"Task({self.name!r}: {counted(len(self), 'row')}{drawn}, from {self.source}; first {first})"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -176,7 +177,8 @@ def _from_file(path: Path, n: int | None, seed: int, tokens: Tokens | None) -> T
 def _from_generator(name: str, n: int, seed: int, tokens: Tokens | None) -> Task:
     entry = _entry(name)
     if tokens is None:
-        rows, source = entry(n, seed), entry.home
+        rows = entry(n, seed)
+        source = entry.home
         if len(rows) < n:
             raise _too_few(name, n, len(rows), found=f"it can make {len(rows)} distinct rows")
     else:

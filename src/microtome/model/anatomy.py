@@ -91,7 +91,8 @@ class Layer:
         return None if bias is None else self._value_rows(bias[:, None])[..., 0]
 
     def _value_rows(self, rows: Float[Tensor, "o n"]) -> Float[Tensor, "g c n"]:
-        size, layout = self.sizes, self.family.values_layout
+        size = self.sizes
+        layout = self.family.values_layout
         if layout == "heads":
             return rows.reshape(size.h, 3, size.c, -1)[:, 2]
         own = rows[-size.g * size.c :] if layout == "blocks" else rows

@@ -42,9 +42,12 @@ def attention(
         each head's mix of values `[b, p, h, c]` and the pattern `[b, h, p, p]`.
     """
     watch = _WATCHED.get(module, _unwatched)
-    query, key, value = watch("q", query), watch("k", key), watch("v", value)
+    query = watch("q", query)
+    key = watch("k", key)
+    value = watch("v", value)
     repeats = query.shape[1] // key.shape[1]
-    keys, values = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    keys = key.repeat_interleave(repeats, dim=1)
+    values = value.repeat_interleave(repeats, dim=1)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = torch.matmul(query, keys.transpose(2, 3)) * scale
     if softcap is not None:

@@ -58,7 +58,7 @@ Where = str | HasCoder
 Computed = Callable[[Tensor], Tensor]
 """From a site's tensor, as the rows lie in the batch, to the one to go on with; gradients flow through it."""
 Given = float | Tensor | Mapping[str, Tensor]
-Value = Given | Computed | Elsewhere
+EditValue = Given | Computed | Elsewhere
 
 
 class Places(TypedDict, total=False):
@@ -95,7 +95,7 @@ class Edit:
 
     site: str | Coder
     kind: Kind
-    value: Value
+    value: EditValue
     positions: tuple[int, ...] | Literal["new"] | None = None
     units: tuple[int, ...] | None = None
     where: Bool[Tensor, "b p *u"] | None = None
@@ -164,7 +164,7 @@ def ablate(site: Where, *, to: Aim = "zero", source: Any = None, **places: Unpac
         raise WrongUse(f"ablate {site} to {to!r}", found="no `source` prompt", do="give source= the counterfactual")
     if to == "zero" and source is not None:
         raise WrongUse(f"ablate {site} to {to!r}", found="a `source`", do="say to='mean' or to='counterfactual'")
-    values: dict[str, Value] = {
+    values: dict[str, EditValue] = {
         "zero": 0.0,
         "mean": Elsewhere(source, "mean"),
         "counterfactual": Elsewhere(source, "same"),

@@ -59,7 +59,8 @@ class Sources:
 
 def frozen_checks(model: Model, frozen: Frozen, note: str) -> list[Check]:
     """All of them, on one prompt."""
-    real, own = AGAINST_REAL[model.dtype], AGAINST_FROZEN[model.dtype]
+    real = AGAINST_REAL[model.dtype]
+    own = AGAINST_FROZEN[model.dtype]
     readings = _readings(model, frozen)
     rows = [
         judged("frozen pass", _against_real(model, frozen), real, "hidden units and logits against the real pass"),
@@ -126,16 +127,19 @@ def _readings(model: Model, frozen: Frozen) -> list[Reading]:
 def _unit(layer: FrozenLayer, position: int, unit: int) -> Reading:
     at = torch.tensor([position]), torch.tensor([unit])
     at = at[0].to(layer.stream.device), at[1].to(layer.stream.device)
-    vector, constant = layer.reads(*at)[0], layer.read_constants(*at)[0]
+    vector = layer.reads(*at)[0]
+    constant = layer.read_constants(*at)[0]
     value = layer.neurons[position, unit]
     return Reading("unit", vector, position, layer.index, not layer.layer.parallel, constant, value, (position, unit))
 
 
 def _read(frozen: FrozenLayer, x: Tensor, position: int, unit: int) -> Reading:
     """The value before the activation, from what the MLP really read."""
-    layer, norm = frozen.layer, frozen.layer.mlp_norm
+    layer = frozen.layer
+    norm = frozen.layer.mlp_norm
     row = layer.w_gate[unit]
-    vector, constant = row, row.new_zeros(())
+    vector = row
+    constant = row.new_zeros(())
     if norm is not None and frozen.mlp_scale is not None:
         vector = norm.pull(row, frozen.mlp_scale[position])
         constant = constant if norm.bias is None else norm.bias @ row
@@ -148,10 +152,12 @@ def _logit_difference(frozen: Frozen) -> Reading:
     logits = frozen.logits(last)
     best, second = logits.topk(2).indices.tolist()
     direction = frozen.anatomy.w_u[best] - frozen.anatomy.w_u[second]
-    constant, bias = frozen.direction_constant(direction), frozen.anatomy.b_u
+    constant = frozen.direction_constant(direction)
+    bias = frozen.anatomy.b_u
     if bias is not None:
         constant = constant + bias[best] - bias[second]
-    vector, value = frozen.pull_direction(direction, last), logits[best] - logits[second]
+    vector = frozen.pull_direction(direction, last)
+    value = logits[best] - logits[second]
     return Reading("logit", vector, last, len(frozen.layers), False, constant, value, (best, second))
 
 

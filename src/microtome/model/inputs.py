@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from microtome.core.counting import counted
 from microtome.core.errors import SiteNotFound, WrongUse
 
 Side = Literal["left", "right"]
@@ -98,7 +99,7 @@ class Batch:
         if not -length <= position < length:
             raise SiteNotFound(
                 f"find position {position}",
-                found=f"row {row} of the batch has {length} tokens",
+                found=f"row {row} of the batch has {counted(length, 'token')}",
                 do=f"name one of 0 to {length - 1}, or -1 to -{length} from the end",
             )
         return position % length
@@ -149,7 +150,8 @@ def check_ids(batch: Batch, vocabulary: int | None, longest: int | None) -> Batc
     Raises:
         WrongUse: an id that is none of them, or a row that is too long.
     """
-    least, most = int(batch.ids.min()), int(batch.ids.max())
+    least = int(batch.ids.min())
+    most = int(batch.ids.max())
     if vocabulary is not None and not 0 <= least <= most < vocabulary:
         raise WrongUse(
             "run the model",

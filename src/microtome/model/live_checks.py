@@ -68,7 +68,8 @@ def untouched_logits(model: Model, ids: Ids) -> Float[Tensor, "1 p v"]:
 
 def against_sdpa(model: Model, ids: Ids, expected: Tensor) -> Check:
     """Another kernel for the same attention, where the module has it."""
-    name, module = "sdpa", model.module
+    name = "sdpa"
+    module = model.module
     if not isinstance(module, PreTrainedModel) or not module._supports_sdpa:
         return unjudged(name, f"{type(module).__name__} has no sdpa attention to compare with")
     before = str(module.config._attn_implementation)

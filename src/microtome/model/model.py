@@ -13,18 +13,18 @@ from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, Sites, site
 from microtome.model.anatomy import Anatomy, dtype_of
 from microtome.model.attention import NAME as WATCHED_ATTENTION
-from microtome.model.coded import ByUnits, by_units
+from microtome.model.edit_positions import SiteValue
+from microtome.model.edit_values import Transforms, means, values
 from microtome.model.edits import Edit, those
 from microtome.model.generation import generate
 from microtome.model.inputs import Batch, Side, check_ids, to_batch
-from microtome.model.looks import DirectAttribution, LogitLens, Prediction, direct_attribution, logit_lens, predict
+from microtome.model.lens import DirectAttribution, LogitLens, Prediction, direct_attribution, logit_lens, predict
 from microtome.model.network import Network
 from microtome.model.neutral import NEUTRAL
-from microtome.model.placing import Value
 from microtome.model.run import Run, aligned
 from microtome.model.session import Resolved, Session, run_once
 from microtome.model.taps import named_parts
-from microtome.model.values import Told, means, values
+from microtome.model.unit_edits import ByUnits, by_units
 
 if TYPE_CHECKING:
     from microtome.model.certificate import Certificate
@@ -274,7 +274,7 @@ class Model:
     def _resolved(self, edits: Edit | Iterable[Edit]) -> tuple[Resolved, ...]:
         return tuple((edit, self._values(edit)) for edit in those(edits))
 
-    def _values(self, edit: Edit) -> Mapping[Site, Value | ByUnits]:
+    def _values(self, edit: Edit) -> Mapping[Site, SiteValue | ByUnits]:
         if isinstance(edit.site, str):
             return values(edit, self._sites(edit.site), self._unedited)
         return by_units(edit, edit.site, self.site, self._unedited)
@@ -293,7 +293,7 @@ class Model:
             self._edits = before
 
     def means(
-        self, pattern: str | Sequence[str], texts: Any = None, told: Told | None = None
+        self, pattern: str | Sequence[str], texts: Any = None, transforms: Transforms | None = None
     ) -> dict[str, Float[Tensor, "2 ..."]]:
         """Mean values of sites over texts: what a unit gives when nothing in particular is asked of it.
 
@@ -304,13 +304,13 @@ class Model:
             pattern: sites, or several patterns of them, whose axes after the position are fixed (not scores or
                 patterns).
             texts: what to run; None for the shipped neutral prompts.
-            told: by site, what its tensor `[b, p, …]` is turned into before the mean is taken.
+            transforms: by site, what its tensor `[b, p, …]` is turned into before the mean is taken.
 
         Raises:
             WrongUse: the sites have no such mean, the texts are one token each, or there is no tokenizer for them.
         """
         patterns = [pattern] if isinstance(pattern, str) else pattern
-        return means([one for each in patterns for one in self._sites(each)], texts, self._unedited, told)
+        return means([one for each in patterns for one in self._sites(each)], texts, self._unedited, transforms)
 
     def generate(self, inputs: Any, *, max_new_tokens: int = 20, sample: bool = False, seed: int = 0) -> list[str]:
         """Continues each row, under the edits in force, with a key/value cache.

@@ -57,7 +57,8 @@ def module_checks(model: Model, long: Ids, short: Ids) -> list[Check]:
     for end in ends:
         rows += _of_rows(model, long, short, end)
         rows.append(_causal(model, long, end))
-    name, kind = type(model.module).__name__, model.network.kind
+    name = type(model.module).__name__
+    kind = model.network.kind
     attention = f"{name} keeps its own ({model.network.attention}): nothing inside it can be watched or edited"
     return [*rows, unjudged("attention", attention), unjudged("family", f"no family describes {kind!r}: it {MISSING}")]
 
@@ -106,9 +107,11 @@ def _of_rows(model: Model, long: Ids, short: Ids, end: str) -> list[Check]:
 
 def _causal(model: Model, ids: Ids, end: str) -> Check:
     """Whether positions see only what is before them, which is what a next-token model promises."""
-    name, other = "earlier positions", [*ids[:-1], next(one for one in ids if one != ids[-1])]
+    name = "earlier positions"
+    other = [*ids[:-1], next(one for one in ids if one != ids[-1])]
     before, after = (model.run([one], capture=[end])[end][:, :-1] for one in (ids, other))
-    off, says = relative(after, before), f"{end} before a last token that was changed"
+    off = relative(after, before)
+    says = f"{end} before a last token that was changed"
     if model.network.generates:
         return judged(name, off, SAME_FUNCTION[model.dtype], says)
     return Check(name, off, None, None, f"{says}: above 0, positions see later ones")

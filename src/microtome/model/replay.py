@@ -106,7 +106,8 @@ def _norm_held(module: nn.Module, norm: Norm, scale: Tensor) -> Iterator[None]:
 @contextmanager
 def _units_held(anatomy: Anatomy, frozen: FrozenLayer, kept: Replay, *, cut: bool) -> Iterator[None]:
     """Puts frozen hidden units where the module computed its own, from what the MLP reads in this pass."""
-    index, layer = frozen.index, frozen.layer
+    index = frozen.index
+    layer = frozen.layer
     place = tap(site("mlp.neurons", index), anatomy, lambda: (1, -1))
     seen: list[Tensor] = []
 

@@ -52,7 +52,8 @@ class Captured(Mapping[str, Tensor]):
         found = [(str(site), self[str(site)]) for site in self._sites.select(pattern)]
         other = next(((name, one) for name, one in found if one.shape != found[0][1].shape), None)
         if other is not None:
-            (first, one), (name, two) = found[0], other
+            (first, one) = found[0]
+            (name, two) = other
             raise WrongUse(
                 f"stack {pattern!r}",
                 found=f"sites of different shape: {first} is {list(one.shape)}, {name} is {list(two.shape)}",

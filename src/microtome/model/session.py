@@ -9,17 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from microtome.core.counting import counted
 from microtome.core.errors import EditTouchedNothing, NotSupported, SiteDidNotFire, WrongUse
 from microtome.core.sites import Site
 from microtome.model.attention import Watcher, watched
-from microtome.model.coded import ByUnits, Coding
+from microtome.model.edit_positions import Chunk, SiteValue, apply
 from microtome.model.edits import Edit
 from microtome.model.inputs import Batch
 from microtome.model.network import Network, carried, carrying
-from microtome.model.placing import Chunk, Value, apply
 from microtome.model.taps import Tap, tap
+from microtome.model.unit_edits import ByUnits, Coding
 
-Resolved = tuple[Edit, Mapping[Site, Value | ByUnits]]
+Resolved = tuple[Edit, Mapping[Site, SiteValue | ByUnits]]
 """An edit with its value at each of its sites."""
 
 
@@ -52,7 +53,8 @@ class Session:
         self.network, self.batch, self.gradients, self.stop = network, batch, gradients, stop
         self.captured: dict[Site, Tensor] = {}
         self._met: set[Site] = set()
-        self._wanted, self._edits = set(wanted), edits
+        self._wanted = set(wanted)
+        self._edits = edits
         self._edits_at: dict[Site, list[int]] = defaultdict(list)
         for i, (_, values) in enumerate(edits):
             for site in values:
@@ -72,7 +74,7 @@ class Session:
     @contextmanager
     def watching(self) -> Iterator["Session"]:
         """Installs the hooks; removes every one of them on leaving, however that happens."""
-        taps = {site: tap(site, self.network, self._computed) for site in self._touched()}
+        taps = {site: tap(site, self.network, self._call_shape) for site in self._touched()}
         with ExitStack() as stack:
             root = self.network.module.register_forward_pre_hook(self._begin, with_kwargs=True, prepend=True)
             stack.callback(root.remove)
@@ -85,7 +87,7 @@ class Session:
             stack.enter_context(watched(self._watchers(taps)))
             yield self
 
-    def _computed(self) -> tuple[int, int]:
+    def _call_shape(self) -> tuple[int, int]:
         """Rows and positions of the call in progress."""
         return len(self.batch.lengths), self.chunk.width
 
@@ -164,7 +166,8 @@ class Session:
         return value
 
     def _edited(self, resolved: Resolved, site: Site, x: Tensor) -> Tensor:
-        edit, value = resolved[0], resolved[1][site]
+        edit = resolved[0]
+        value = resolved[1][site]
         if isinstance(value, ByUnits):
             return self._coding.apply(edit, value, site, x, self.batch, self.chunk)
         return apply(edit, value, site, x, self.batch, self.chunk)
@@ -194,11 +197,11 @@ class Session:
 
     def _check_shape(self, site: Site, value: Tensor) -> None:
         """Positions must be known where rows are padded, and where they are edited."""
-        if value.shape[:2] == self._computed() or not (self.batch.padded or site in self._edits_at):
+        if value.shape[:2] == self._call_shape() or not (self.batch.padded or site in self._edits_at):
             return
         raise WrongUse(
             f"{'edit' if site in self._edits_at else 'watch'} {site}",
-            found=f"an output of shape {list(value.shape)}, while {self._computed()} rows and positions are computed",
+            found=f"an output of shape {list(value.shape)}, while {self._call_shape()} rows and positions are computed",
             do="take a module that gives [b, p, …] or [b·p, …]; without padding, any output can be captured",
         )
 
@@ -219,7 +222,7 @@ class Session:
             if not edit.may_be_empty and not bool(changed):
                 raise EditTouchedNothing(
                     f"edit: {edit}",
-                    found=f"it ran at {len(values)} site{'s'[: len(values) != 1]} and changed no value",
+                    found=f"it ran at {counted(len(values), 'site')} and changed no value",
                     do="positions='new' are generated tokens that are read again: generate two or more"
                     if edit.positions == "new"
                     else "check positions, units and value, or pass may_be_empty=True where that is right",

@@ -16,7 +16,7 @@ from microtome.model.anatomy import Anatomy, Layer
 from microtome.model.network import Network
 
 When = Literal["input", "output", "attention"]
-Computed = Callable[[], tuple[int, int]]
+CallShape = Callable[[], tuple[int, int]]
 """Rows and positions of the call in progress: all of a text, or one new token."""
 
 
@@ -54,16 +54,17 @@ class Tap:
     before: tuple[nn.Module, Callable[[tuple[Any, ...]], None]] | None = None
 
 
-def tap(site: Site, network: Network, computed: Computed) -> Tap:
+def tap(site: Site, network: Network, call_shape: CallShape) -> Tap:
     """The tap of a site, made anew for each run.
 
     Raises:
         SiteNotFound: this layer lacks what others have (a dense layer among sparse ones, say).
         NotSupported: a part by name, of a network that no family describes.
     """
-    kind, layer = site.kind.name, site.layer
+    kind = site.kind.name
+    layer = site.layer
     if site.module is not None:
-        return _of_module(network.modules[site.module], computed)
+        return _of_module(network.modules[site.module], call_shape)
     if kind == "logits":
         return Tap(network.module, "output")
     anatomy = named_parts(network)
@@ -71,15 +72,15 @@ def tap(site: Site, network: Network, computed: Computed) -> Tap:
         return _global(kind, anatomy)
     part = anatomy.layers[layer]
     if kind.startswith("mlp.") and part.experts is not None:
-        return _sparse(kind, site, part, computed)
+        return _sparse(kind, site, part, call_shape)
     return _of_layer(kind, part)
 
 
-def _of_module(module: nn.Module, computed: Computed) -> Tap:
+def _of_module(module: nn.Module, call_shape: CallShape) -> Tap:
     """Positions are told by size: `[b, p, …]`, or `[b·p, …]` in networks that lay their rows end to end."""
 
     def get(raw: Tensor) -> Tensor:
-        rows, width = computed()
+        rows, width = call_shape()
         flat = raw.shape[:2] != (rows, width) and raw.shape[:1] == (rows * width,)
         return raw.unflatten(0, (rows, width)) if flat else raw
 
@@ -195,7 +196,7 @@ def _between(layer: Layer) -> Tap:
     )
 
 
-def _sparse(kind: str, site: Site, layer: Layer, computed: Computed) -> Tap:
+def _sparse(kind: str, site: Site, layer: Layer, call_shape: CallShape) -> Tap:
     experts = layer.experts
     assert experts is not None
     if kind in ("mlp.in", "mlp.out"):
@@ -209,7 +210,7 @@ def _sparse(kind: str, site: Site, layer: Layer, computed: Computed) -> Tap:
     held = _Held()
 
     def get(out: Tensor) -> Tensor:
-        return routed_units(layer, *held.inputs[:3]).unflatten(0, computed())
+        return routed_units(layer, *held.inputs[:3]).unflatten(0, call_shape())
 
     def put(out: Tensor, new: Tensor) -> Tensor:
         # The difference alone is written, so that an unedited pass keeps its bits; its gradient is the

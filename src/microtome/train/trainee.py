@@ -113,7 +113,7 @@ class Trainee:
         dead = float(self.team.all_units(self.dead.double()).mean())
         found = self.tally.read(tokens=tokens, dead=dead, rate=rate, width=width)
         self.tally = Tally(self.team)
-        return Reading.from_dict(self.team.told(found.to_dict())[0])  # the doctor decides by it, everywhere alike
+        return Reading.from_dict(self.team.gathered(found.to_dict())[0])  # the doctor decides by it, everywhere alike
 
     @property
     def shares(self) -> tuple[Share, ...]:

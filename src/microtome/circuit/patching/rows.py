@@ -12,7 +12,7 @@ from microtome.core.registry import Registry
 from microtome.data.row import members
 from microtome.data.task import Task, fitting
 from microtome.model.anatomy import Anatomy
-from microtome.model.looks import token_id
+from microtome.model.lens import token_id
 from microtome.model.model import Model
 
 

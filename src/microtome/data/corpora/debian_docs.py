@@ -94,7 +94,8 @@ def pages(package: str, files: Path) -> Iterator[str]:
     """The prose of every manual page of an unpacked package, in the order of their names."""
     found = sorted(one for one in files.rglob("*") if one.is_file() and not one.is_symlink())
     for path in track(found, f"reading {package}"):
-        inside, name = path.relative_to(files).as_posix(), path.name.removesuffix(".gz")
+        inside = path.relative_to(files).as_posix()
+        name = path.name.removesuffix(".gz")
         if name.endswith((".html", *PLAIN)) and not any(part in inside for part in LEFT_OUT):
             raw = path.read_bytes()
             text = decoded(gzip.decompress(raw) if path.suffix == ".gz" else raw)

@@ -13,7 +13,8 @@ from microtome.core.progress import track
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars and no log lines below error level inside; as it was before outside."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:

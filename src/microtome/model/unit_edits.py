@@ -17,11 +17,11 @@ from torch import Tensor
 from microtome.core.coder import Coder
 from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.core.sites import Site, SiteKind, Sites
+from microtome.model.edit_positions import Chunk, SiteValue, apply
+from microtome.model.edit_values import Ask, values
 from microtome.model.edits import Edit
 from microtome.model.inputs import Batch
-from microtome.model.placing import Chunk, Value, apply
 from microtome.model.run import Run
-from microtome.model.values import Ask, values
 
 UNITS = Site((0, 0), SiteKind("units", "b p u", False, "activations of a dictionary's units"), None)
 
@@ -42,7 +42,7 @@ class ByUnits:
     name: str
     needs: dict[str, Site]
     units: tuple[int, ...]
-    value: Value
+    value: SiteValue
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +67,11 @@ def by_units(edit: Edit, coder: Coder, find: Callable[[str], Site], ask: Ask) ->
         edit: of the units of a coder.
         coder: those.
         find: the model's site of a name.
-        ask: see `values.Ask`.
+        ask: see `edit_values.Ask`.
 
     Raises:
         SiteNotFound: the model lacks a site that the units read or write, or the dictionary lacks a unit.
-        WrongUse: see `values.values`.
+        WrongUse: see `edit_values.values`.
     """
     units = _units(edit, coder)
     asked = None if edit.kind == "splice" else units
@@ -144,9 +144,11 @@ class Coding:
         known = self._known.get((value.coder, site))
         if known is not None and known.x is not x and site in value.needs.values():
             known = None  # something else was done to what the units read
-        read, edited = self._read(edit, value, site, x), ()
+        read = self._read(edit, value, site, x)
+        edited = ()
         if known is not None:  # what the units read before the first edit
-            read, edited = {**read, **known.read}, known.edited
+            read = {**read, **known.read}
+            edited = known.edited
         old = value.coder.amounts(value.units, read)
         for units, amounts in edited:
             mine, theirs = _shared(value.units, units, value.coder.n_units)

@@ -5,7 +5,7 @@ import torch
 
 from microtome.core.errors import NotFound, SiteNotFound, WrongUse
 from microtome.model import edits
-from microtome.model.looks import DirectAttribution
+from microtome.model.lens import DirectAttribution
 from microtome.model.model import Model
 from tiny_llama import tiny_tokenizer
 from tiny_models import FAMILIES, tiny_model
@@ -134,7 +134,7 @@ def test_what_is_not_shown_is_summed():
     assert repr(found) == "DirectAttribution(' a' against the mean logit at position -1: 105.000, 15 parts)"
 
 
-def test_looks_are_under_the_edits_in_force(talking):
+def test_lenses_and_predictions_are_under_the_edits_in_force(talking):
     before = talking.direct_attribution("the a", "the").parts
     with talking.edit(edits.scale("mlp.out.2", 3.0)):
         after = talking.direct_attribution("the a", "the").parts

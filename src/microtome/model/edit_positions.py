@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from microtome.core.counting import counted
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.core.sites import Site
 from microtome.model.edits import Computed, Edit, Pooled, Taken, operate
 from microtome.model.inputs import Batch
 
-Value = float | Tensor | Computed | Pooled | Taken
+SiteValue = float | Tensor | Computed | Pooled | Taken
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _ground(batch: Batch, end: int, width: int, device: torch.device) -> Ground:
     return Ground(batch, end - width, token, (token >= 0) & ~ended)
 
 
-def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: Chunk) -> Tensor:
+def apply(edit: Edit, value: SiteValue, site: Site, x: Tensor, batch: Batch, chunk: Chunk) -> Tensor:
     """The site's tensor after the edit; the same object where the edit does not reach this chunk.
 
     Keys and values hold the cached positions too: an edit of those comes back at each call, because the
@@ -85,7 +86,8 @@ def apply(edit: Edit, value: Value, site: Site, x: Tensor, batch: Batch, chunk: 
     """
     if isinstance(value, Callable):
         return _computed(edit, value, site, x)
-    moved, end = x.movedim(site.kind.position_axis, 1), chunk.start + chunk.width
+    moved = x.movedim(site.kind.position_axis, 1)
+    end = chunk.start + chunk.width
     ground = _ground(batch, end, moved.shape[1], x.device)
     _check_units(edit, site, moved)
     if isinstance(value, Taken):
@@ -124,18 +126,20 @@ def _computed(edit: Edit, value: Computed, site: Site, x: Tensor) -> Tensor:
 
 
 def _same_lengths(edit: Edit, value: Taken, batch: Batch) -> Tensor:
-    there, here = value.lengths, batch.lengths
+    there = value.lengths
+    here = batch.lengths
     if there != here and (len(there) > 1 or {*there} != {*here}):
         raise WrongUse(
             f"edit: {edit}",
-            found=f"a counterfactual of {_counted(there)}, where the prompt has {_counted(here)}",
+            found=f"a counterfactual of {_in_words(there)}, where the prompt has {_in_words(here)}",
             do="give one of the same length, or name positions",
         )
     return value.tensor
 
 
-def _counted(lengths: tuple[int, ...]) -> str:
-    return f"{', '.join(map(str, lengths[:6]))}{', …' if len(lengths) > 6 else ''} tokens"
+def _in_words(lengths: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, lengths[:6])) + (", …" if len(lengths) > 6 else "")
+    return counted(lengths[0], "token") if len(lengths) == 1 else f"{shown} tokens"
 
 
 def _over_keys(site: Site) -> bool:
@@ -144,7 +148,8 @@ def _over_keys(site: Site) -> bool:
 
 def _in_order(edit: Edit, value: Tensor, site: Site, x: Tensor, ground: Ground) -> Tensor:
     """A value with all of the site's axes, positions moved to axis 1 and keys lying as they lie in `x`."""
-    rows, prompt = x.shape[0], ground.prompt
+    rows = x.shape[0]
+    prompt = ground.prompt
     span = len(edit.positions) if isinstance(edit.positions, tuple) else 1 if edit.positions == "new" else prompt
     if value.ndim <= x.ndim:
         whole = value.to(x.device).reshape((1,) * (x.ndim - value.ndim) + tuple(value.shape))
@@ -153,15 +158,16 @@ def _in_order(edit: Edit, value: Tensor, site: Site, x: Tensor, ground: Ground) 
             return whole
     raise WrongUse(
         f"edit: {edit}",
-        found=f"a value of shape {list(value.shape)}, where {site} is {list(x.shape)} and {span} "
-        f"position{'s'[: span != 1]} of it can be given",
+        found=f"a value of shape {list(value.shape)}, where {site} is {list(x.shape)} and {counted(span, 'position')} "
+        "of it can be given",
         do="give a number, or a tensor that broadcasts to the site's shape with those positions alone",
     )
 
 
 def _mask(edit: Edit, mask: Tensor, site: Site, x: Tensor, ground: Ground) -> Tensor:
     """A mask with all of the site's axes, positions moved to axis 1, keys lying as they lie in `x`."""
-    axis, rows = site.kind.position_axis, x.shape[0]
+    axis = site.kind.position_axis
+    rows = x.shape[0]
     if axis < mask.ndim <= x.ndim and mask.shape[axis] == ground.prompt and mask.shape[0] in (1, rows):
         whole = mask.to(x.device).reshape(tuple(mask.shape) + (1,) * (x.ndim - mask.ndim))
         return _keys_placed(whole, site, ground).movedim(axis, 1)

@@ -9,17 +9,17 @@ from torch import Tensor
 
 from microtome.core.errors import WrongUse
 from microtome.core.sites import Site
+from microtome.model.edit_positions import SiteValue
 from microtome.model.edits import Edit, Elsewhere, Pooled, Taken
-from microtome.model.placing import Value
 from microtome.model.run import Run
 
 Ask = Callable[[Any, list[str]], Run]
 """Runs some inputs (None: the neutral prompts) without edits and captures some sites."""
-Told = Mapping[str, Callable[[Tensor], Tensor]]
+Transforms = Mapping[str, Callable[[Tensor], Tensor]]
 """By site, what its tensor `[b, p, …]` is turned into, such as activations of a dictionary's units."""
 
 
-def values(edit: Edit, sites: Sequence[Site], ask: Ask) -> dict[Site, Value]:
+def values(edit: Edit, sites: Sequence[Site], ask: Ask) -> dict[Site, SiteValue]:
     """The value of an edit at each site.
 
     Raises:
@@ -39,7 +39,7 @@ def values(edit: Edit, sites: Sequence[Site], ask: Ask) -> dict[Site, Value]:
     return {one: given[str(one)] for one in sites}
 
 
-def _counterfactual(edit: Edit, inputs: Any, sites: Sequence[Site], ask: Ask) -> dict[Site, Value]:
+def _counterfactual(edit: Edit, inputs: Any, sites: Sequence[Site], ask: Ask) -> dict[Site, SiteValue]:
     """Position by position; negative positions count from each prompt's own end."""
     if edit.positions == "new":
         raise WrongUse(
@@ -48,7 +48,7 @@ def _counterfactual(edit: Edit, inputs: Any, sites: Sequence[Site], ask: Ask) ->
             do="ablate to zero or mean, or name positions of the prompt",
         )
     there = ask(inputs, [str(one) for one in sites])
-    found: dict[Site, Value] = {}
+    found: dict[Site, SiteValue] = {}
     for one in sites:
         tensor = there[str(one)]
         if not isinstance(edit.positions, tuple):
@@ -61,7 +61,9 @@ def _counterfactual(edit: Edit, inputs: Any, sites: Sequence[Site], ask: Ask) ->
     return found
 
 
-def means(sites: Sequence[Site], texts: Any, ask: Ask, told: Told | None = None) -> dict[str, Float[Tensor, "2 ..."]]:
+def means(
+    sites: Sequence[Site], texts: Any, ask: Ask, transforms: Transforms | None = None
+) -> dict[str, Float[Tensor, "2 ..."]]:
     """See `Model.means`."""
     over_keys = [str(one) for one in sites if len(one.kind.position_axes) > 1]
     if over_keys:
@@ -77,8 +79,9 @@ def means(sites: Sequence[Site], texts: Any, ask: Ask, told: Told | None = None)
         raise WrongUse(
             "take the mean of sites over texts", found="one token in each text", do="give texts of several tokens"
         )
-    told, found = told or {}, {}
+    transforms = transforms or {}
+    found = {}
     for name in run:
-        x = told[name](run[name]) if name in told else run[name]
+        x = transforms[name](run[name]) if name in transforms else run[name]
         found[name] = torch.stack([x[:, 0].mean(0), x[later].mean(0)])
     return found

@@ -139,7 +139,8 @@ def logit_lens(model: "Model", inputs: Any) -> LogitLens:
     """See `Model.logit_lens`."""
     run = model.run(_one(model, inputs, "read the logit lens"), capture=["resid.*", "resid.final"])
     names = tuple(run)
-    best, probabilities = [], []
+    best = []
+    probabilities = []
     for name in names:
         top = read_out(model, run[name])[0].float().softmax(-1).max(-1)
         best.append(tuple(token_text(model, one) for one in top.indices.tolist()))
@@ -183,7 +184,8 @@ def _exact(x: Tensor) -> Tensor:
 
 def _direction(model: "Model", target: int, against: int | None) -> tuple[Float[Tensor, "d"], float]:
     """The unembedding's row of a token minus another's, or minus the mean row; and the same of its bias."""
-    rows, constants = model.anatomy.w_u, model.anatomy.b_u
+    rows = model.anatomy.w_u
+    constants = model.anatomy.b_u
     direction = _exact(rows[target]) - _row(rows, against)
     return direction, 0.0 if constants is None else float(_exact(constants[target]) - _row(constants, against))
 
@@ -197,7 +199,8 @@ def _by_head(layer: Layer, mixes: Float[Tensor, "h c"], read: Float[Tensor, "d"]
     """What each head writes towards a read vector; a norm after the branch is held at its scale."""
     written = torch.einsum("hc,dhc->hd", mixes, _exact(layer.w_o))
     if layer.attn_post_norm is not None:
-        norm, total = layer.attn_post_norm.cast(_exact), written.sum(0)
+        norm = layer.attn_post_norm.cast(_exact)
+        total = written.sum(0)
         read = norm.pull(read, norm.scale(total if layer.b_o is None else total + _exact(layer.b_o)))
     return written @ read
 
