@@ -64,7 +64,10 @@ __all__ = sorted(_HOMES)
 drawn_by(
     {
         "certificate": "microtome.view.notebook:certificate_html",
+        "direct attribution": "microtome.view.notebook:direct_html",
         "graph": "microtome.view.notebook:graph_html",
+        "logit lens": "microtome.view.notebook:lens_html",
+        "prediction": "microtome.view.notebook:prediction_html",
         "proof": "microtome.view.notebook:proof_html",
     }
 )

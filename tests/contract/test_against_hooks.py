@@ -12,8 +12,8 @@ from torch import Tensor
 import plain_hooks
 from microtome.core.errors import WrongUse
 from microtome.model import edits
-from microtome.model.edit_values import values
-from microtome.model.generation import generated_ids
+from microtome.model.decoding import Decoding
+from microtome.model.generation import generate
 from microtome.model.model import Model
 from tiny_models import FAMILIES, tiny_model, tiny_module
 
@@ -264,19 +264,18 @@ def scaled(where: str, prompt: int, axis: int, x: Tensor) -> Tensor:
 def generated(model: Model, changes: list[edits.Edit]) -> tuple[Tensor, list[Tensor]]:
     """New ids, and the logits that each came from, as the edited module gave them."""
     steps: list[Tensor] = []
-    resolved = tuple((one, values(one, [model.site(one.site)], model.run)) for one in changes)
-    generate = model.module.generate
+    untouched = model.module.generate
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         # Registered inside generate, so after the edits' own hooks: what is seen is what they made.
         handle = model.module.register_forward_hook(lambda module, args, out: steps.append(out.logits[:, -1].clone()))
         try:
-            return generate(*args, **kwargs)
+            return untouched(*args, **kwargs)
         finally:
             handle.remove()
 
     model.module.generate = watched
     try:
-        return generated_ids(model, resolved, ROWS, STEPS), steps
+        return generate(model, ROWS, Decoding(STEPS), edits=changes).ids, steps
     finally:
         del model.module.generate

@@ -6,9 +6,10 @@ import torch
 from microtome.core.errors import SiteNotFound
 from microtome.core.sites import KINDS
 from microtome.model import edits
+from microtome.model.decoding import Decoding
 from microtome.model.family import FAMILIES as REGISTERED
 from microtome.model.frozen import freeze
-from microtome.model.generation import generated_ids
+from microtome.model.generation import generate
 from microtome.model.measuring import measure
 from microtome.model.replay import replay
 from tiny_models import FAMILIES, tiny_model
@@ -62,7 +63,7 @@ def test_cached_generation_is_the_uncached_loop(model):
         ids.append(int(model.run(ids)["logits"][0, -1].argmax()))
         if ids[-1] == model.module.config.eos_token_id:
             break
-    found = generated_ids(model, (), IDS, 4)[0].tolist()
+    found = generate(model, IDS, Decoding(4)).ids[0].tolist()
     assert found == ids[len(IDS) :]
 
 

@@ -5,7 +5,7 @@ import torch
 
 from microtome.core.errors import NotFound, SiteNotFound, WrongUse
 from microtome.model import edits
-from microtome.model.lens import DirectAttribution
+from microtome.model.direct_attribution import DirectAttribution
 from microtome.model.model import Model
 from tiny_llama import tiny_tokenizer
 from tiny_models import FAMILIES, tiny_model
@@ -40,6 +40,28 @@ def test_predictions_are_the_logits_in_order(model):
     torch.testing.assert_close(torch.tensor(found.logits), logits[best], rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(torch.tensor(found.probabilities), logits.softmax(0)[best], rtol=1e-6, atol=1e-6)
     assert len(model.predict(IDS, top=1000).ids) == 97
+
+
+def test_named_tokens_have_their_rank_in_the_order_asked(model):
+    logits = model.run(IDS)["logits"][0, -1].float()
+    found = model.predict(IDS, tokens=[40, 3, 8])
+    assert found.ids == (40, 3, 8)
+    order = logits.argsort(descending=True).tolist()
+    assert found.ranks == tuple(order.index(one) + 1 for one in (40, 3, 8))
+    assert found.logits == tuple(logits[[40, 3, 8]].tolist())
+    assert model.predict(IDS, top=4).ranks == (1, 2, 3, 4)
+
+
+def test_the_lens_follows_a_target_through_the_depths(model):
+    lens = model.logit_lens(IDS, target=7)
+    assert repr(lens) == "LogitLens(4 depths, 5 tokens, '<7>')"
+    assert lens.target is not None
+    logits = model.run(IDS)["logits"][0].float()
+    torch.testing.assert_close(lens.target.logits[-1], logits[:, 7], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(lens.target.probabilities[-1], logits.softmax(-1)[:, 7], rtol=1e-5, atol=1e-7)
+    assert lens.target.ranks[-1].tolist() == ((logits > logits[:, 7:8]).sum(-1) + 1).tolist()
+    best = int(model.run(IDS)["logits"][0, -1].argmax())
+    assert model.logit_lens(IDS, target=best).target.ranks[-1, -1] == 1
 
 
 def test_the_lens_ends_at_the_models_own_logits(model):
@@ -112,6 +134,32 @@ def test_direct_attribution_needs_no_float64_on_the_models_device(family, agains
     with TwoDevices(monkeypatch):
         found = model.direct_attribution(IDS, 7, against)
     assert found.parts == pytest.approx(expected.parts, rel=1e-9)
+
+
+def test_what_is_printed_of_a_target(talking):
+    lines = str(talking.logit_lens("the a", target="the")).splitlines()
+    assert lines[0] == "'the' after ' a'"
+    assert lines[1].split() == ["rank", "logit", "probability", "best"]
+    assert [line.split()[0] for line in lines[2:]] == ["resid.0", "resid.1", "resid.2", "resid.final"]
+    assert "rank" in str(talking.predict("the a", tokens=["the", " a"]))
+    assert "rank" not in str(talking.predict("the a"))
+    with pytest.raises(WrongUse, match=r'a list of tokens, such as tokens=\[" Paris"\]'):
+        talking.predict("the a", tokens="the")
+
+
+def test_bytes_that_are_no_text_are_told_from_one_another(talking):
+    assert talking.tokens("ä the") == ["<C3>", "<A4>", " ", "the"]
+    assert talking.predict("ä", tokens=talking.batch("ä").tokens[0]).tokens == ("<C3>", "<A4>")
+
+
+def test_tables_in_notebooks(talking):
+    lens = talking.logit_lens("the a", target="the")._repr_html_()
+    assert "<table" in lens
+    assert "resid.final" in lens
+    assert "<table" in talking.logit_lens("the a")._repr_html_()
+    assert "<table" in talking.predict("the a")._repr_html_()
+    direct = talking.direct_attribution("the a", "the", " a")._repr_html_()
+    assert "attn.out.1" in direct
 
 
 def test_tokens_by_text(talking):

@@ -6,8 +6,9 @@ import torch
 import microtome as mt
 from microtome.core.errors import NotSupported, SiteNotFound
 from microtome.model import edits
+from microtome.model.decoding import Decoding
 from microtome.model.frozen import freeze
-from microtome.model.generation import generated_ids
+from microtome.model.generation import generate
 from microtome.model.measuring import measure
 from microtome.model.network import carried
 from tiny_models import UNKNOWN, unknown_model
@@ -156,7 +157,7 @@ def test_edits_hold_in_generation_with_a_cache(model, last):
     for _ in range(3):
         ids.append(int(model.run(ids, edits=[change])["logits"][0, -1].argmax()))
     with model.edit(change):
-        found = generated_ids(model, model._resolved([change]), LONG, 3)[0].tolist()
+        found = generate(model, LONG, Decoding(3)).ids[0].tolist()
         assert model.predict(LONG).ids[0] == ids[len(LONG)]
     assert found == ids[len(LONG) :]
 

@@ -17,7 +17,7 @@ from microtome.circuit.operator import LinearOperator
 from microtome.circuit.placed import Placed
 from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
-from microtome.model.lens import token_text
+from microtome.model.tokens import token_text
 
 HEADS_SHOWN = 4
 CARRIED = ("unit", "embedding", "error")

@@ -12,7 +12,7 @@ from microtome.circuit.change import target_value
 from microtome.circuit.graph import Kind, Node
 from microtome.circuit.places import site_of
 from microtome.circuit.traced import Traced
-from microtome.model.lens import token_text
+from microtome.model.tokens import token_text
 
 TOKENS_SHOWN = 6
 WRITES_AT_ONCE = 64

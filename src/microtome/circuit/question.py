@@ -10,6 +10,7 @@ from microtome.circuit.target import Target
 from microtome.core.errors import WrongUse
 from microtome.model.frozen import freeze
 from microtome.model.model import Model
+from microtome.model.tokens import token_text
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ def same_length(model: Model, prompt: Any, counterfactual: Any) -> None:
     if rows[0] == rows[1]:
         raise WrongUse("trace", found="a counterfactual with the same tokens as the prompt", do="change one fact in it")
     if len(rows[0]) != len(rows[1]):
-        shown = [
-            str(ids if model.tokenizer is None else model.tokenizer.batch_decode([[i] for i in ids])) for ids in rows
-        ]
+        shown = [str([token_text(model, one) for one in ids]) for ids in rows]
         raise WrongUse(
             "trace against a counterfactual of the same length",
             found=f"{len(rows[0])} tokens {shown[0]} and {len(rows[1])} tokens {shown[1]}",

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy
-from microtome.model.lens import token_id, token_text
 from microtome.model.model import Model
+from microtome.model.tokens import token_id, token_text
 
 Named = str | int | tuple[str | int, ...] | list[str | int]
 Tokens = Named | None

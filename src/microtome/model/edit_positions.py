@@ -84,8 +84,9 @@ def apply(edit: Edit, value: SiteValue, site: Site, x: Tensor, batch: Batch, chu
         SiteNotFound: a position or a unit does not exist.
         WrongUse: the value, or the mask, is of another shape than what is edited.
     """
-    if isinstance(value, Callable):
-        return _computed(edit, value, site, x)
+    computed = _computed(edit, value, site, x) if isinstance(value, Callable) else None
+    if computed is not None and (computed is x or _everywhere(edit)):
+        return computed
     moved = x.movedim(site.kind.position_axis, 1)
     end = chunk.start + chunk.width
     ground = _ground(batch, end, moved.shape[1], x.device)
@@ -99,11 +100,16 @@ def apply(edit: Edit, value: SiteValue, site: Site, x: Tensor, batch: Batch, chu
         return x
     whole = not isinstance(edit.positions, tuple) and len(rows) == ground.token.numel()  # no need to pick
     old = moved.flatten(0, 1) if whole else moved[rows, columns]
-    if isinstance(value, Pooled):
-        value = value.means[(ground.token[rows, columns] > 0).long()]
+    if computed is not None:
+        given: float | Tensor = computed.movedim(site.kind.position_axis, 1)[rows, columns]
+    elif isinstance(value, Pooled):
+        given = value.means[(ground.token[rows, columns] > 0).long()]
     elif isinstance(value, Tensor):
-        value = value[rows * (value.shape[0] > 1), which * (value.shape[1] > 1)]
-    new = _on_units(edit, value, site, old)
+        given = value[rows * (value.shape[0] > 1), which * (value.shape[1] > 1)]
+    else:
+        assert isinstance(value, float | int), "the rest are numbers"
+        given = value
+    new = _on_units(edit, given, site, old)
     if edit.where is not None:
         mask = _mask(edit, edit.where, site, x, ground)
         new = torch.where(mask[rows * (mask.shape[0] > 1), which], new, old)
@@ -111,6 +117,10 @@ def apply(edit: Edit, value: SiteValue, site: Site, x: Tensor, batch: Batch, chu
         new = torch.where(_ground(batch, end, x.shape[-1], x.device).real[rows][:, None], new, old)
     put = new.reshape(moved.shape).contiguous() if whole else moved.index_put((rows, columns), new)
     return put.movedim(1, site.kind.position_axis)
+
+
+def _everywhere(edit: Edit) -> bool:
+    return edit.positions is None and edit.units is None and edit.where is None
 
 
 def _computed(edit: Edit, value: Computed, site: Site, x: Tensor) -> Tensor:
@@ -150,7 +160,7 @@ def _in_order(edit: Edit, value: Tensor, site: Site, x: Tensor, ground: Ground) 
     """A value with all of the site's axes, positions moved to axis 1 and keys lying as they lie in `x`."""
     rows = x.shape[0]
     prompt = ground.prompt
-    span = len(edit.positions) if isinstance(edit.positions, tuple) else 1 if edit.positions == "new" else prompt
+    span = edit.n_positions or (1 if edit.positions == "new" else prompt)
     if value.ndim <= x.ndim:
         whole = value.to(x.device).reshape((1,) * (x.ndim - value.ndim) + tuple(value.shape))
         whole = _keys_placed(whole, site, ground).movedim(site.kind.position_axis, 1)
@@ -199,8 +209,8 @@ def _places(edit: Edit, ground: Ground, *, spread: bool) -> tuple[Tensor, Tensor
         rows, columns = reached.nonzero(as_tuple=True)
         return rows, columns, ground.token[rows, columns]
     found = []
-    for row in range(len(ground.batch.lengths)):
-        places = [ground.batch.place(row, position) for position in edit.positions]
+    for row, positions in enumerate(edit.positions_of(len(ground.batch.lengths))):
+        places = [ground.batch.place(row, position) for position in positions]
         if len(dict.fromkeys(places)) < len(places):
             raise WrongUse(
                 f"edit: {edit}",

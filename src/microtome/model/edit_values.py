@@ -55,7 +55,10 @@ def _counterfactual(edit: Edit, inputs: Any, sites: Sequence[Site], ask: Ask) ->
             found[one] = Taken(tensor, there.batch.lengths)
             continue
         rows = torch.arange(len(there.batch.lengths), device=tensor.device)[:, None]
-        token = [[there.batch.token(row, position) for position in edit.positions] for row in range(len(rows))]
+        token = [
+            [there.batch.token(row, position) for position in positions]
+            for row, positions in enumerate(edit.positions_of(len(rows)))
+        ]
         axis = one.kind.position_axis
         found[one] = tensor.movedim(axis, 1)[rows, torch.tensor(token, device=tensor.device)].movedim(1, axis)
     return found

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from microtome.core.coder import Coder, HasCoder
-from microtome.core.errors import WrongUse
+from microtome.core.counting import counted
+from microtome.core.errors import WrongUse, nearest
 
-Positions = int | Sequence[int] | Tensor | Literal["new"] | None
+Positions = int | Sequence[int] | Sequence[Sequence[int]] | Tensor | Literal["new"] | None
 Units = int | Sequence[int] | Tensor | None
 Kind = Literal["set", "add", "scale", "splice"]
 Aim = Literal["zero", "mean", "counterfactual"]
@@ -65,7 +66,8 @@ class Places(TypedDict, total=False):
     """Where an edit lands; everywhere on the site, where nothing is said.
 
     Attributes:
-        positions: real tokens (negative from the end), `new` for every generated one, None for all.
+        positions: real tokens (negative from the end), a list of them for each row of a batch (as many in each),
+            `new` for every generated one, None for all.
         units: indices on the site's axis of units (heads, for `attn.heads`, `attn.pattern`, …), or units of the
             dictionary; None for all.
         where: a mask over the site, `[b, p, u]`, aligned to real tokens, instead of the two above. Rows of a
@@ -96,10 +98,36 @@ class Edit:
     site: str | Coder
     kind: Kind
     value: EditValue
-    positions: tuple[int, ...] | Literal["new"] | None = None
+    positions: tuple[int, ...] | tuple[tuple[int, ...], ...] | Literal["new"] | None = None
     units: tuple[int, ...] | None = None
     where: Bool[Tensor, "b p *u"] | None = None
     may_be_empty: bool = False
+
+    @property
+    def n_positions(self) -> int | None:
+        """How many positions of each row are named; None where they are not counted."""
+        if not isinstance(self.positions, tuple):
+            return None
+        first = self.positions[0]
+        return len(first) if isinstance(first, tuple) else len(self.positions)
+
+    def positions_of(self, rows: int) -> list[tuple[int, ...]]:
+        """The positions named, for each row of a batch of so many.
+
+        Raises:
+            WrongUse: they are named for another number of rows.
+        """
+        assert isinstance(self.positions, tuple), "positions that are counted"
+        each = [one for one in self.positions if isinstance(one, tuple)]
+        if not each:
+            return [tuple(one for one in self.positions if isinstance(one, int))] * rows
+        if len(each) != rows:
+            raise WrongUse(
+                f"edit: {self}",
+                found=f"positions for {counted(len(each), 'row')}, in a batch of {rows}",
+                do="give a list of positions for each row, or one for all",
+            )
+        return each
 
     def __repr__(self) -> str:
         return f"Edit({self})"
@@ -115,10 +143,14 @@ class Edit:
         return ", ".join(parts)
 
 
-def _short(what: tuple[int, ...] | str) -> str:
+def _short(what: tuple[Any, ...] | str) -> str:
     if isinstance(what, str) or len(what) <= 6:
         return str(what)
     return f"({', '.join(map(str, what[:5]))}, … {len(what)} in all)"
+
+
+Edits = Edit | Mapping[str, Computed] | tuple[str, Computed] | Iterable[Edit | tuple[str, Computed]]
+"""One edit or several; sites with functions, as a pair or as a mapping, stand for `set(site, function)`."""
 
 
 def set(site: Where, value: Given | Computed, **places: Unpack[Places]) -> Edit:
@@ -127,24 +159,26 @@ def set(site: Where, value: Given | Computed, **places: Unpack[Places]) -> Edit:
     Args:
         site: a site or a pattern; or a dictionary, whose units then stand for the site's.
         value: a number; a tensor that broadcasts to the site's shape, with the positions named; one a site; or a
-            function from the site's tensor `[b, p, …]` to what takes its place, called in the middle of the pass
-            (it returns the same object where there is nothing to change).
+            function from the site's tensor `[b, p, …]` (of a dictionary, from the activations of the units named)
+            to what takes its place, called in the middle of the pass. It gets the whole tensor, rows as they lie in
+            the batch, and what it gives is taken at the places named. It returns the same object where there is
+            nothing to change.
         **places: positions, units, where, may_be_empty: see `Places`.
 
     Raises:
         WrongUse: places or a value that mean nothing.
     """
-    return _edit("set", site, value, **places)
+    return _edit("set", site, value, places)
 
 
 def add(site: Where, value: Given, **places: Unpack[Places]) -> Edit:
     """Adds to values at a site; arguments as for `set`."""
-    return _edit("add", site, value, **places)
+    return _edit("add", site, value, places)
 
 
 def scale(site: Where, value: Given, **places: Unpack[Places]) -> Edit:
     """Multiplies values at a site; arguments as for `set`."""
-    return _edit("scale", site, value, **places)
+    return _edit("scale", site, value, places)
 
 
 def ablate(site: Where, *, to: Aim = "zero", source: Any = None, **places: Unpack[Places]) -> Edit:
@@ -171,7 +205,7 @@ def ablate(site: Where, *, to: Aim = "zero", source: Any = None, **places: Unpac
     }
     if to not in values:
         raise WrongUse(f"ablate {site}", found=f"to={to!r}", do=f"say one of {', '.join(values)}")
-    return _edit("set", site, values[to], **places)
+    return _edit("set", site, values[to], places)
 
 
 def splice(dictionary: HasCoder, **places: Unpack[Places]) -> Edit:
@@ -191,13 +225,10 @@ def splice(dictionary: HasCoder, **places: Unpack[Places]) -> Edit:
         raise WrongUse(
             f"splice {dictionary.coder}", found="units named", do="leave units out, or edit them: ablate(…, units=…)"
         )
-    return _edit("splice", dictionary, 0.0, **places)
+    return _edit("splice", dictionary, 0.0, places)
 
 
-def _edit(
-    kind: Kind, site: Where, value: Any, *,
-    positions: Any = None, units: Any = None, where: Any = None, may_be_empty: bool = False,
-) -> Edit:  # fmt: skip
+def _edit(kind: Kind, site: Where, value: Any, places: Mapping[str, Any]) -> Edit:
     """The edit, if what was given means one: it comes from people, so it may be anything."""
     if not isinstance(site, str | HasCoder):
         found = f"{reprlib.repr(site)} (of type {type(site).__name__})"
@@ -208,15 +239,17 @@ def _edit(
     computed = _is_function(value)
     if not (computed or isinstance(value, int | float | Tensor | Mapping | Elsewhere)):
         raise WrongUse(what, found=f"a value of type {type(value).__name__}", do="give a number or a tensor")
-    placed = not (positions is None and units is None and where is None)
-    if computed and (kind != "set" or placed or isinstance(place, Coder)):
+    if computed and kind != "set":
+        raise WrongUse(
+            what, found="a function as the value", do="set(site, function) with a function that does the whole of it"
+        )
+    if unknown := [name for name in places if name not in Places.__annotations__]:
         raise WrongUse(
             what,
-            found="a function as the value, of a dictionary's units or beside positions, units or a mask"
-            if kind == "set"
-            else "a function as the value",
-            do="set(site, function) a site with it: it gets the whole tensor, and leaves alone what it likes",
+            found=f"an argument {nearest(unknown[0], Places.__annotations__)}",
+            do=f"say where with {', '.join(Places.__annotations__)}",
         )
+    positions, units, where = (places.get(name) for name in ("positions", "units", "where"))
     masked_units = None if isinstance(place, Coder) else units  # a dictionary's units named are all that there is
     if where is not None and not (positions is None and masked_units is None):
         raise WrongUse(
@@ -229,7 +262,8 @@ def _edit(
         raise WrongUse(what, found=f"a mask of {found}", do="give a tensor of true and false, such as mask > 0")
     if isinstance(positions, str) and positions != "new":
         raise WrongUse(what, found=f"positions={positions!r}", do="give numbers or 'new'")
-    named = "new" if isinstance(positions, str) else _many(positions, what, "positions")
+    named = "new" if isinstance(positions, str) else _positions(positions, what)
+    may_be_empty = bool(places.get("may_be_empty", False))
     return Edit(place, kind, value, named, _many(units, what, "units"), where, may_be_empty)
 
 
@@ -243,15 +277,43 @@ def those(edits: Any) -> tuple[Edit, ...]:
     Raises:
         WrongUse: one of them is no edit.
     """
-    given = tuple(edits) if isinstance(edits, Iterable) else (edits,)
-    for one in given:
-        if not isinstance(one, Edit):
-            raise WrongUse(
-                "edit the model",
-                found=f"{reprlib.repr(one)} (of type {type(one).__name__}), which is no edit",
-                do='give what microtome.set, add, scale or ablate makes, such as ablate("mlp.out.3")',
-            )
-    return given
+    if isinstance(edits, Mapping):
+        edits = edits.items()
+    given = tuple(edits) if isinstance(edits, Iterable) and not _is_pair(edits) else (edits,)
+    return tuple(_one_of_those(one) for one in given)
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether this is a site and a function."""
+    return isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str) and _is_function(given[1])
+
+
+def _one_of_those(one: Any) -> Edit:
+    if _is_pair(one):
+        return set(*one)
+    if isinstance(one, Edit):
+        return one
+    raise WrongUse(
+        "edit the model",
+        found=f"{reprlib.repr(one)} (of type {type(one).__name__}), which is no edit",
+        do='give what microtome.set, add, scale or ablate makes, such as ablate("mlp.out.3"), or a site with a '
+        'function of its tensor, such as ("mlp.out.3", torch.relu)',
+    )
+
+
+def _positions(asked: Any, what: str) -> tuple[int, ...] | tuple[tuple[int, ...], ...] | None:
+    """Positions for all rows, or a list of them for each."""
+    plain = asked.tolist() if isinstance(asked, Tensor | np.ndarray | np.generic) else asked
+    if not isinstance(plain, list | tuple) or not any(isinstance(one, list | tuple) for one in plain):
+        return _many(plain, what, "positions")
+    rows = tuple(_many(one, what, "positions") or () for one in plain)
+    if len({len(one) for one in rows}) > 1:
+        raise WrongUse(
+            what,
+            found=f"{', '.join(str(len(one)) for one in rows)} positions in different rows",
+            do="name as many in each row, or give a mask `where`",
+        )
+    return rows
 
 
 def _many(asked: Any, what: str, name: str) -> tuple[int, ...] | None:

@@ -1,36 +1,36 @@
 """The opened model: the module, its tokenizer, its sites, its certificate, and the one way to run it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
-from microtome.core.sites import Site, Sites, site
+from microtome.core.errors import WrongUse
+from microtome.core.sites import Site
 from microtome.model.anatomy import Anatomy, dtype_of
-from microtome.model.attention import NAME as WATCHED_ATTENTION
-from microtome.model.edit_positions import SiteValue
-from microtome.model.edit_values import Transforms, means, values
-from microtome.model.edits import Edit, those
+from microtome.model.decoding import Decoding
+from microtome.model.direct_attribution import DirectAttribution, direct_attribution
+from microtome.model.edit_values import Transforms, means
+from microtome.model.edits import Computed, Edit, Edits
+from microtome.model.forward import Metric, forward
 from microtome.model.generation import generate
 from microtome.model.inputs import Batch, Side, check_ids, to_batch
-from microtome.model.lens import DirectAttribution, LogitLens, Prediction, direct_attribution, logit_lens, predict
+from microtome.model.lens import LogitLens, logit_lens
 from microtome.model.network import Network
-from microtome.model.neutral import NEUTRAL
-from microtome.model.run import Run, aligned
-from microtome.model.session import Resolved, Session, run_once
+from microtome.model.prediction import Prediction, predict
+from microtome.model.resolving import one_site, resolved, unedited
+from microtome.model.run import Run
+from microtome.model.session import Resolved
 from microtome.model.taps import named_parts
-from microtome.model.unit_edits import ByUnits, by_units
+from microtome.model.tokens import readable
 
 if TYPE_CHECKING:
     from microtome.model.certificate import Certificate
-
-Metric = Callable[[Float[Tensor, "b p v"]], Float[Tensor, ""]]
-INSIDE_ATTENTION = frozenset({"attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern"})
 
 
 class Model:
@@ -42,6 +42,7 @@ class Model:
         tokenizer: its tokenizer, or None.
         fingerprint: of weights as loaded, config and tokenizer.
         certificate: the errors measured at opening, or None before they are.
+        in_force: the edits of the `edit` blocks around, with their values.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Model:
         self.module, self.tokenizer, self.network = module, tokenizer, network
         self.name, self.fingerprint = name, fingerprint
         self.certificate: Certificate | None = None
-        self._edits: tuple[Resolved, ...] = ()
+        self.in_force: tuple[Resolved, ...] = ()
 
     @property
     def anatomy(self) -> Anatomy:
@@ -100,11 +101,11 @@ class Model:
         Outputs of modules (`module:PATH`) are sites of every model; they are listed where no family gives
         better names.
         """
-        return [str(one) for one in self._table().every() if self.network.has(one)]
+        return [str(one) for one in self.network.table.every() if self.network.has(one)]
 
     def patterns(self) -> list[str]:
         """The same in few words: `resid.*`, `module:model.decoder.layers.*.fc1`."""
-        return self._table().patterns()
+        return self.network.table.patterns()
 
     def site(self, name: str) -> Site:
         """The one site that a name means.
@@ -112,20 +113,7 @@ class Model:
         Raises:
             SiteNotFound: it does not exist, or the pattern names several.
         """
-        found = self._sites(name)
-        if len(found) != 1:
-            raise SiteNotFound(
-                f"find the site {name!r}",
-                found=f"a pattern for {len(found)} sites",
-                do=f"name one, such as {found[0]}",
-            )
-        return found[0]
-
-    def _table(self) -> Sites:
-        kinds = self.network.site_kinds
-        if self.network.attention != WATCHED_ATTENTION:
-            kinds = tuple(kind for kind in kinds if kind not in INSIDE_ATTENTION)
-        return Sites(self.n_layers, kinds, tuple(self.network.modules))
+        return one_site(self.network, name)
 
     def batch(self, inputs: Any, *, padding: Side | None = None) -> Batch:
         """Text, texts, ids or chat messages as padded ids on the model's device.
@@ -149,7 +137,7 @@ class Model:
                 found="no tokenizer" if self.tokenizer is None else f"{len(rows)} rows",
                 do="open the model with its tokenizer, and give one text",
             )
-        return [str(self.tokenizer.decode([token])) for token in rows[0]]
+        return [readable(self.tokenizer, token) for token in rows[0]]
 
     def run(
         self,
@@ -157,7 +145,7 @@ class Model:
         capture: Sequence[str] = ("logits",),
         *,
         backward: Metric | None = None,
-        edits: Edit | Iterable[Edit] = (),
+        edits: Edits = (),
         padding: Side | None = None,
         last_logits_only: bool = False,
     ) -> Run:
@@ -181,81 +169,16 @@ class Model:
             WrongUse: inputs that cannot be run, or `edits` that are none.
         """
         batch = self.batch(inputs, padding=padding)
-        if last_logits_only and batch.padded and batch.side == "right":
-            raise WrongUse(
-                "run with last_logits_only",
-                found="rows of different lengths, padded on the right",
-                do='pass padding="left", so that every row ends at the last position',
-            )
-        wanted = self._select(capture)
-        ends = [] if backward is None else [*(kind for kind in ("embed",) if kind in self._table().kinds), "logits"]
-        inner = tuple(dict.fromkeys((*wanted, *self._select(ends))))
-        session = Session(
-            self.network,
-            batch,
-            inner,
-            (*self._edits, *self._resolved(edits)),
-            gradients=backward is not None,
-            stop=True,
-        )
-        run_once(session, last_logits_only=last_logits_only)
-        session.check()
-        if last_logits_only and site("logits") in session.captured:  # not every network can leave the others out
-            session.captured[site("logits")] = session.captured[site("logits")][:, -1:]
-        grads: dict[Site, Tensor] = {}
-        metric = None
-        if backward is not None:
-            logits = session.captured[site("logits")]
-            score = backward(logits if last_logits_only else aligned(site("logits"), logits, batch))
-            metric, grads = _gradients(score, wanted, session)
-        return self._packed(session, wanted, grads, metric, whole=not last_logits_only)
-
-    def _packed(
-        self,
-        session: Session,
-        wanted: tuple[Site, ...],
-        grads: dict[Site, Tensor],
-        metric: float | None,
-        *,
-        whole: bool,
-    ) -> Run:
-        batch = session.batch
-
-        def pack(found: dict[Site, Tensor]) -> dict[str, Tensor]:
-            return {
-                str(one): aligned(one, found[one].detach(), batch)
-                if whole or str(one) != "logits"
-                else found[one].detach()
-                for one in wanted
-                if one in found
-            }
-
-        return Run(pack(session.captured), pack(grads), metric, batch, self._table())
-
-    def _select(self, patterns: Sequence[str]) -> tuple[Site, ...]:
-        if isinstance(patterns, str):
-            patterns = [patterns]
-        found = [one for pattern in patterns for one in self._sites(pattern)]
-        return tuple(dict.fromkeys(found))
-
-    def _sites(self, pattern: str) -> list[Site]:
-        kind = pattern.rpartition(".")[0]
-        table = self._table()
-        if kind in INSIDE_ATTENTION and kind in self.network.site_kinds and kind not in table.kinds:
-            raise NotSupported(
-                f"watch {pattern}",
-                found=f"the model was opened with attention={self.network.attention!r}",
-                do="open it without the attention argument: its own attention can be watched",
-            )
-        return table.select(pattern)
+        every = (*self.in_force, *resolved(self, edits))
+        return forward(self.network, batch, capture, every, backward=backward, last_logits_only=last_logits_only)
 
     @property
     def edited(self) -> bool:
         """Whether edits are in force."""
-        return bool(self._edits)
+        return bool(self.in_force)
 
     @contextmanager
-    def edit(self, *edits: Edit) -> Iterator["Model"]:
+    def edit(self, *edits: Edit | tuple[str, Computed]) -> Iterator["Model"]:
         """Every run, prediction and generation inside the block has these edits; nested blocks add up.
 
         Means and counterfactuals are taken once, on entering, from the model without any edit.
@@ -264,33 +187,12 @@ class Model:
             SiteNotFound: a site does not exist.
             WrongUse: something that is no edit.
         """
-        before = self._edits
-        self._edits = (*before, *self._resolved(edits))
+        before = self.in_force
+        self.in_force = (*before, *resolved(self, edits))
         try:
             yield self
         finally:
-            self._edits = before
-
-    def _resolved(self, edits: Edit | Iterable[Edit]) -> tuple[Resolved, ...]:
-        return tuple((edit, self._values(edit)) for edit in those(edits))
-
-    def _values(self, edit: Edit) -> Mapping[Site, SiteValue | ByUnits]:
-        if isinstance(edit.site, str):
-            return values(edit, self._sites(edit.site), self._unedited)
-        return by_units(edit, edit.site, self.site, self._unedited)
-
-    def _unedited(self, inputs: Any, capture: Sequence[str]) -> Run:
-        if inputs is None and self.tokenizer is None:
-            raise WrongUse(
-                "take means over the neutral prompts, the baseline where there is no counterfactual",
-                found="texts, for a model without a tokenizer",
-                do="give a counterfactual (of an edit: its source) as token ids, or open the model with its tokenizer",
-            )
-        before, self._edits = self._edits, ()
-        try:
-            return self.run(NEUTRAL if inputs is None else inputs, capture)
-        finally:
-            self._edits = before
+            self.in_force = before
 
     def means(
         self, pattern: str | Sequence[str], texts: Any = None, transforms: Transforms | None = None
@@ -309,54 +211,84 @@ class Model:
         Raises:
             WrongUse: the sites have no such mean, the texts are one token each, or there is no tokenizer for them.
         """
-        patterns = [pattern] if isinstance(pattern, str) else pattern
-        return means([one for each in patterns for one in self._sites(each)], texts, self._unedited, transforms)
+        return means(self.network.select(pattern), texts, partial(unedited, self), transforms)
 
-    def generate(self, inputs: Any, *, max_new_tokens: int = 20, sample: bool = False, seed: int = 0) -> list[str]:
+    def generate(
+        self,
+        inputs: Any,
+        *,
+        max_new_tokens: int = 20,
+        sample: bool = False,
+        seed: int = 0,
+        own_settings: bool = False,
+        edits: Edits = (),
+    ) -> list[str]:
         """Continues each row, under the edits in force, with a key/value cache.
+
+        `microtome.model.generation.generate` gives the ids too, and captures sites on the way.
 
         Args:
             inputs: as for `run`; rows of different length are padded on the left.
             max_new_tokens: how many tokens to add at most.
             sample: draw from the distribution instead of taking the best token.
             seed: of the draw.
+            own_settings: change logits as the model's own `generation_config` says (temperature, top_p, …) before a
+                token is taken; without it a `GenerationWarning` names the settings that were left out.
+            edits: interventions for this text alone, as for `run`.
 
         Returns:
             the new text of each row.
 
         Raises:
-            WrongUse: fewer than one new token, or a model without a tokenizer.
+            WrongUse: fewer than one new token, more than the model has positions for, or a model without a tokenizer.
+            NotSupported: the model's own settings ask for beams, or for anything but one token after another.
         """
-        if not self.network.generates:
-            raise self._lacking("generate", "no way to generate")
-        return generate(self, self._edits, inputs, max_new_tokens, sample=sample, seed=seed)
+        decoding = Decoding(max_new_tokens, sample, seed, own_settings)
+        return generate(self, inputs, decoding, edits=edits).texts
 
-    def predict(self, inputs: Any, *, top: int = 10) -> Prediction:
-        """The most probable next tokens of one input.
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        top: int = 10,
+        tokens: Sequence[str | int] | None = None,
+        edits: Edits = (),
+    ) -> Prediction:
+        """The most probable next tokens of one input, or those that are named.
+
+        Args:
+            inputs: one input, as for `run`.
+            top: how many.
+            tokens: these instead, by text or id, in this order.
+            edits: interventions for this prediction alone, as for `run`.
 
         Raises:
+            NotFound: a text is not one token.
             WrongUse: several rows, or fewer than one token asked for.
         """
-        if isinstance(self.module, PreTrainedModel) and not self.network.generates:
-            raise self._lacking("predict the next token", "no logits of a next token")
-        return predict(self, inputs, top)
+        return predict(self, inputs, top, tokens, edits)
 
-    def _lacking(self, what: str, lacks: str) -> NotSupported:
-        return NotSupported(
-            f"{what} with {self.name!r}",
-            found=f"a {type(self.module).__name__}, which has {lacks}",
-            do="open a causal language model of transformers, or capture what this one gives with `model.run`",
-        )
-
-    def logit_lens(self, inputs: Any) -> LogitLens:
+    def logit_lens(
+        self,
+        inputs: Any,
+        *,
+        target: str | int | None = None,
+        edits: Edits = (),
+    ) -> LogitLens:
         """What the unembedding reads from the stream entering each layer, and from its end, at every position.
 
         nostalgebraist 2020, "interpreting GPT: the logit lens".
 
+        Args:
+            inputs: one input, as for `run`.
+            target: a token, by text or id, whose rank, logit and probability at each depth are given too.
+            edits: interventions for this reading alone, as for `run`.
+
         Raises:
+            NotFound: the target is not one token.
             WrongUse: several rows.
         """
-        return logit_lens(self, inputs)
+        return logit_lens(self, inputs, target, edits)
 
     def direct_attribution(
         self, inputs: Any, target: str | int, against: str | int | None = None, *, position: int = -1
@@ -378,17 +310,3 @@ class Model:
             WrongUse: several rows, or an id that the model does not have.
         """
         return direct_attribution(self, inputs, target, against, position)
-
-
-def _gradients(score: Any, wanted: tuple[Site, ...], session: Session) -> tuple[float, dict[Site, Tensor]]:
-    """A metric's value and its gradients at sites; zeros where it does not depend on one."""
-    if not isinstance(score, Tensor) or score.ndim or not score.requires_grad:
-        shape = f"shape {list(score.shape)}" if isinstance(score, Tensor) and score.ndim else "no gradient"
-        raise WrongUse(
-            "run backward from a metric",
-            found=f"a metric of type {type(score).__name__} and {shape}",
-            do="return one number computed from the logits by torch, such as logits[0, -1, 5]",
-        )
-    tensors = [session.captured[one] for one in wanted]
-    grads = torch.autograd.grad(score, tensors, allow_unused=True, materialize_grads=True) if tensors else ()
-    return float(score.detach()), dict(zip(wanted, grads, strict=True))

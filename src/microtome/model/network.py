@@ -1,19 +1,21 @@
 """A network as it was loaded: a module that can be called, the modules inside it, and nothing known of its parts."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from microtome.core.errors import WrongUse
-from microtome.core.sites import Site
+from microtome.core.errors import NotSupported, WrongUse
+from microtome.core.sites import Site, Sites
+from microtome.model.attention import NAME as WATCHED_ATTENTION
 from microtome.model.inputs import Batch
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict)
 CACHES = ("cache", "past_key_values")  # the second until transformers 5.24
+INSIDE_ATTENTION = frozenset({"attn.q", "attn.k", "attn.v", "attn.scores", "attn.pattern"})
 
 
 class Network:
@@ -52,6 +54,42 @@ class Network:
     def has(self, site: Site) -> bool:
         """Whether a layer has a site that its kind promises."""
         return True
+
+    @property
+    def table(self) -> Sites:
+        """Every site that its kinds and modules promise."""
+        kinds = self.site_kinds
+        if self.attention != WATCHED_ATTENTION:
+            kinds = tuple(kind for kind in kinds if kind not in INSIDE_ATTENTION)
+        return Sites(self.n_layers, kinds, tuple(self.modules))
+
+    def select(self, patterns: str | Sequence[str]) -> tuple[Site, ...]:
+        """The sites of one or several patterns, each once.
+
+        Raises:
+            SiteNotFound: there is none.
+            NotSupported: it lies inside an attention that cannot be watched.
+        """
+        table = self.table
+        found: dict[Site, None] = {}
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            kind = pattern.rpartition(".")[0]
+            if kind in INSIDE_ATTENTION and kind in self.site_kinds and kind not in table.kinds:
+                raise NotSupported(
+                    f"watch {pattern}",
+                    found=f"the model was opened with attention={self.attention!r}",
+                    do="open it without the attention argument: its own attention can be watched",
+                )
+            found |= dict.fromkeys(table.select(pattern))
+        return tuple(found)
+
+    def lacking(self, what: str, lacks: str) -> NotSupported:
+        """The error for something that needs a causal language model of transformers."""
+        return NotSupported(
+            what,
+            found=f"a {type(self.module).__name__}, which has {lacks}",
+            do="open a causal language model of transformers, or capture what this one gives with `model.run`",
+        )
 
     @property
     def generates(self) -> bool:

@@ -108,3 +108,61 @@ def _figure(row: Fields, key: str) -> str:
 def _outcome(row: Fields) -> str:
     passed = row.maybe(Fields.flag, "passed")
     return "reported" if passed is None else "passed" if passed else "FAILED"
+
+
+def prediction_html(prediction: Data) -> str:
+    """Next tokens of a prompt (what `Prediction.to_dict()` gives).
+
+    Raises:
+        FormatError: the dictionary is no whole prediction.
+    """
+    rows = [
+        (
+            visible(one.text("token")),
+            f"{one.number('probability'):.2%}",
+            f"{one.number('logit'):.3f}",
+            f"{one.number('rank'):,.0f}",
+        )
+        for one in Fields(prediction, "prediction").parts("predictions")
+    ]
+    return table("next tokens:", ("token", "probability", "logit", "rank"), rows, left=("token",))
+
+
+def lens_html(lens: Data) -> str:
+    """A logit lens (what `LogitLens.to_dict()` gives): of its target at the last token, else of every token.
+
+    Raises:
+        FormatError: the dictionary is no whole lens.
+    """
+    fields = Fields(lens, "logit lens")
+    prompt = [visible(one) for one in fields.texts("prompt")]
+    depths, tokens, chances = fields.texts("depths"), fields.items("tokens"), fields.items("probabilities")
+    target = fields.row.get("target")
+    if target is None:
+        rows = [
+            (depth, *(f"{visible(token)} {chance:.0%}" for token, chance in zip(best, of_each, strict=True)))
+            for depth, best, of_each in zip(depths, tokens, chances, strict=True)
+        ]
+        return table("the best token at each depth:", ("", *prompt), rows, left=("", *prompt))
+    rows = [
+        (depth, f"{ranks[-1]:,}", f"{logits[-1]:.3f}", f"{of_target[-1]:.2%}", visible(best[-1]))
+        for depth, ranks, logits, of_target, best in zip(
+            depths, target["ranks"], target["logits"], target["probabilities"], tokens, strict=True
+        )
+    ]
+    title = f"{visible(target['token'])} after {prompt[-1]}:"
+    return table(title, ("", "rank", "logit", "probability", "best"), rows, left=("", "best"))
+
+
+def direct_html(direct: Data) -> str:
+    """A direct attribution (what `DirectAttribution.to_dict()` gives), largest parts first.
+
+    Raises:
+        FormatError: the dictionary is no whole attribution.
+    """
+    fields = Fields(direct, "direct attribution")
+    against = fields.maybe(Fields.text, "against")
+    asked = f"{visible(fields.text('target'))} − {'the mean logit' if against is None else visible(against)}"
+    parts = sorted(direct["parts"].items(), key=lambda part: -abs(part[1]))[:TOP]
+    title = f"{asked}: {fields.number('value'):+.4g}; the largest of {len(direct['parts'])} parts:"
+    return table(title, ("part", "logits"), [(name, f"{logits:+.4g}") for name, logits in parts], left=("part",))

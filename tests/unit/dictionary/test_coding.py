@@ -11,7 +11,8 @@ from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.geometry import cross_layer, crosscoder, sae, transcoder
 from microtome.dictionary.starting import untrained
 from microtome.model import edits
-from microtome.model.generation import generated_ids
+from microtome.model.decoding import Decoding
+from microtome.model.generation import generate
 from tiny_models import tiny_model
 from unchecked import unchecked
 
@@ -242,7 +243,7 @@ def test_a_splice_that_reconstructs_exactly_changes_nothing(model, clean):
 def test_generation_with_a_cache_is_the_same_as_without(model, kind, make):
     dictionary = made(GEOMETRIES[kind])
     with model.edit(make(dictionary)):
-        cached = generated_ids(model, model._edits, [IDS, IDS[:3]], 4)
+        cached = generate(model, [IDS, IDS[:3]], Decoding(4)).ids
         for row, prompt in enumerate((IDS, IDS[:3])):
             ids = list(prompt)
             end = model.module.config.eos_token_id
@@ -255,7 +256,7 @@ def test_generation_with_a_cache_is_the_same_as_without(model, kind, make):
 def test_new_tokens_alone_are_edited(model, clean):
     dictionary = made(GEOMETRIES["sae"])
     with model.edit(edits.add(dictionary, 50.0, units=[3], positions="new")):
-        edited = generated_ids(model, model._edits, IDS, 5)[0].tolist()
+        edited = generate(model, IDS, Decoding(5)).ids[0].tolist()
         assert edited[0] == int(clean["logits"][0, -1].argmax())
         ids = [*IDS, edited[0]]
     mask = torch.zeros(1, 6, UNITS, dtype=torch.bool)
@@ -334,3 +335,22 @@ def test_a_model_in_half_precision_takes_a_dictionary_in_float32():
     found = model.run(IDS, ["mlp.out.1"], edits=edits.splice(dictionary))["mlp.out.1"]
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found, dictionary.reconstruct(clean["mlp.in.1"]).bfloat16())
+
+
+def test_a_function_of_units_is_the_edit_that_it_does(model, clean):
+    dictionary = made(GEOMETRIES["sae"])
+    for places in ({"units": [3, 7]}, {"units": [3], "positions": [1, -1]}, {}):
+        raised = model.run(IDS, edits=edits.set(dictionary, lambda units: units + 1, **places))["logits"]
+        assert torch.equal(raised, model.run(IDS, edits=edits.add(dictionary, 1.0, **places))["logits"])
+
+
+def test_a_function_of_units_of_new_tokens_alone(model):
+    dictionary = made(GEOMETRIES["sae"])
+    texts = [
+        generate(model, IDS, Decoding(5), edits=edit).ids.tolist()
+        for edit in (
+            edits.set(dictionary, lambda units: units + 50, units=[3], positions="new"),
+            edits.add(dictionary, 50.0, units=[3], positions="new"),
+        )
+    ]
+    assert texts[0] == texts[1] != generate(model, IDS, Decoding(5)).ids.tolist()

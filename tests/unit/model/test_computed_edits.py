@@ -5,6 +5,7 @@ import torch
 
 import microtome as mt
 from microtome.core.errors import EditTouchedNothing, WrongUse
+from unchecked import unchecked
 
 IDS = [5, 9, 11, 4]
 
@@ -54,15 +55,56 @@ def test_gradients_go_through_it_or_are_cut_by_it(tiny):
 
 
 @pytest.mark.parametrize(
-    "make",
+    "places",
     [
-        lambda: mt.set("resid.1", torch.relu, positions=1),
-        lambda: mt.set("resid.1", torch.relu, where=torch.ones(1, 4, dtype=torch.bool)),
+        {"positions": [1, -1]},
+        {"units": [1, 0]},
+        {"positions": 2, "units": [1]},
+        {"positions": [[0], [-1]]},
+        {"where": torch.tensor([[True, False, True, True], [False, True, True, False]])},
     ],
+    ids=lambda places: "+".join(places),
 )
-def test_a_function_replaces_a_whole_site_and_nothing_else(make):
-    with pytest.raises(WrongUse, match="a function as the value"):
-        make()
+@pytest.mark.parametrize("site", ["resid.1", "attn.heads.1", "attn.pattern.1"])
+def test_what_it_gives_is_taken_at_the_places_named(tiny, site, places):
+    """Doubling by a function is scaling by two there, in padded rows and at any site."""
+    model = tiny("llama")
+    if site == "attn.pattern.1" and "where" in places:
+        places = {"where": places["where"][:, None, :, None].expand(2, 4, 4, 4)}
+    for padding in ("left", "right"):
+        doubled, scaled = (
+            model.run([IDS, IDS[:3]], [site, "logits"], edits=edit, padding=padding)
+            for edit in (mt.set(site, lambda x: x * 2, **places), mt.scale(site, 2.0, **places))
+        )
+        assert torch.equal(doubled[site], scaled[site])
+        assert torch.equal(doubled["logits"], scaled["logits"])
+
+
+def test_a_site_and_a_function_are_an_edit(tiny):
+    """As hooks are given in other tools: a pair, several pairs, or a mapping."""
+    model = tiny("llama")
+    expected = model.run(IDS, edits=[mt.set("resid.1", torch.relu), mt.set("mlp.out.2", torch.tanh)])["logits"]
+    pairs = [("resid.1", torch.relu), ("mlp.out.2", torch.tanh)]
+    for given in (pairs, tuple(pairs), dict(pairs)):
+        assert torch.equal(model.run(IDS, edits=given)["logits"], expected)
+    one = model.run(IDS, edits=mt.set("resid.1", torch.relu))["logits"]
+    assert torch.equal(model.run(IDS, edits=pairs[0])["logits"], one)
+    with model.edit(pairs[0]):
+        assert torch.equal(model.run(IDS)["logits"], one)
+    assert model.predict(IDS, edits=pairs).ids[0] == int(expected[0, -1].argmax())
+    lens = model.logit_lens(IDS, edits=pairs)
+    assert lens.probabilities[-1, -1] == pytest.approx(float(expected[0, -1].float().softmax(-1).max()))
+    assert not model.edited
+
+
+def test_adding_a_function_says_what_to_do():
+    with unchecked(), pytest.raises(WrongUse) as refused:
+        mt.add("resid.1", torch.relu)
+    assert str(refused.value) == (
+        "add at resid.1\n"
+        "  found: a function as the value\n"
+        "  do:    set(site, function) with a function that does the whole of it"
+    )
 
 
 def test_what_it_gives_has_the_shape_of_the_site(tiny):

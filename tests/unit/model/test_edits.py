@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from microtome.core.errors import EditTouchedNothing, NotSupported, SiteNotFound, WrongUse
 from microtome.model import edits
-from microtome.model.generation import generated_ids
+from microtome.model.decoding import Decoding
+from microtome.model.generation import generate
 from tiny_models import tiny_model, tiny_module
 from unchecked import unchecked
 
@@ -67,13 +68,8 @@ def test_what_is_no_edit_is_said(model, wrong):
 @pytest.mark.parametrize("count", [0, -1])
 def test_no_token_cannot_be_generated(model, count):
     with pytest.raises(WrongUse) as error:
-        generated_ids(model, (), IDS, count)
+        generate(model, IDS, Decoding(count))
     assert error.value.found == f"max_new_tokens={count}"
-
-
-def test_a_misspelt_argument_is_no_silent_one():
-    with pytest.raises(TypeError, match="position"):
-        edits.add("resid.1", 1.0, position=3)
 
 
 @pytest.mark.parametrize("one", [3, np.int64(3), torch.tensor(3), [3], np.array([3]), torch.tensor([3]), range(3, 4)])
@@ -198,7 +194,7 @@ def test_means_are_taken_of_the_unedited_model_once(model, monkeypatch):
     with model.edit(edits.scale("resid.1", 3.0)), model.edit(edits.ablate("mlp.out.1", to="mean", source=texts)):
         found = model.run(IDS, ["mlp.out.1"])["mlp.out.1"][0]
         assert torch.equal(model.means("mlp.out.1", texts)["mlp.out.1"], unedited)
-        monkeypatch.setattr("microtome.model.model.means", None)
+        monkeypatch.setattr("microtome.model.edit_values.means", None)
         model.run(IDS)
     assert torch.equal(found[0], unedited[0])
     assert torch.equal(found[1:], unedited[1].expand(4, D))
@@ -230,10 +226,9 @@ def test_a_value_over_the_prompt_ends_with_it_in_generation(model, clean):
         edits.scale("resid.1", 0.5, where=torch.ones(1, 5, dtype=torch.bool)),
         edits.scale("resid.1", 0.5, positions=range(5)),
     ):
-        resolved = ((edit, {model.site("resid.1"): edit.value}),)
-        assert generated_ids(model, resolved, IDS, 5).tolist() == by_hand(model, 5, new=False)
+        assert generate(model, IDS, Decoding(5), edits=edit).ids.tolist() == by_hand(model, 5, new=False)
     edit = edits.scale("resid.1", 0.5)
-    assert generated_ids(model, ((edit, {model.site("resid.1"): 0.5}),), IDS, 5).tolist() == by_hand(model, 5, new=True)
+    assert generate(model, IDS, Decoding(5), edits=edit).ids.tolist() == by_hand(model, 5, new=True)
 
 
 def by_hand(model, steps, *, new):
@@ -250,7 +245,7 @@ def by_hand(model, steps, *, new):
 def test_new_tokens_must_be_read_to_be_edited(model):
     edit = edits.scale("resid.1", 0.5, positions="new")
     with pytest.raises(EditTouchedNothing, match="generate two or more"):
-        generated_ids(model, ((edit, {model.site("resid.1"): 0.5}),), IDS, 1)
+        generate(model, IDS, Decoding(1), edits=edit)
 
 
 def test_logits_are_edited_also_where_only_the_last_are_computed(model, clean):
@@ -314,3 +309,46 @@ def test_adding_and_taking_away_leaves_what_was(model, clean, site, vector, wher
     there_and_back = model.run(IDS, [site, "logits"], edits=change)
     torch.testing.assert_close(there_and_back[site], clean[site], rtol=0, atol=2e-14)
     torch.testing.assert_close(there_and_back["logits"], clean["logits"], rtol=0, atol=1e-6)
+
+
+def test_positions_of_each_row_are_those_of_each_row_alone(model):
+    rows, named = [IDS, IDS[:3]], [[1, -1], [0, 2]]
+    both = model.run(rows, ["resid.1"], edits=edits.scale("resid.1", 3.0, positions=named))["resid.1"]
+    for i, row in enumerate(rows):
+        alone = model.run(row, ["resid.1"], edits=edits.scale("resid.1", 3.0, positions=named[i]))["resid.1"][0]
+        torch.testing.assert_close(both[i, : len(row)], alone, rtol=1e-12, atol=1e-12)
+
+
+def test_a_counterfactual_at_positions_of_each_row(model):
+    rows, sources = [IDS, IDS[:3]], [[9, 2, 30], [7, 7, 1]]
+    there = model.run(sources, ["resid.1"])["resid.1"]
+    edit = edits.ablate("resid.1", to="counterfactual", source=sources, positions=[[2], [0]])
+    here = model.run(rows, ["resid.1"], edits=edit, padding="left")["resid.1"]
+    assert torch.equal(here[0, 2], there[0, 2])
+    assert torch.equal(here[1, 0], there[1, 0])
+
+
+def test_positions_of_each_row_need_a_list_for_each(model):
+    edit = edits.scale("resid.1", 3.0, positions=[[1], [0]])
+    assert str(edit) == "scale at resid.1, positions ((1,), (0,))"
+    with pytest.raises(WrongUse) as refused:
+        model.run(IDS, edits=edit)
+    assert str(refused.value) == (
+        "edit: scale at resid.1, positions ((1,), (0,))\n"
+        "  found: positions for 2 rows, in a batch of 1\n"
+        "  do:    give a list of positions for each row, or one for all"
+    )
+    with pytest.raises(WrongUse, match="2, 1 positions in different rows"):
+        edits.scale("resid.1", 3.0, positions=[[1, 2], [0]])
+
+
+def test_a_misspelt_place_names_the_right_one():
+    with pytest.raises(WrongUse, match="an argument 'position'; the closest are 'positions'"):
+        edits.add("resid.1", 1.0, position=3)
+    with pytest.raises(WrongUse) as refused:
+        edits.ablate("mlp.out.1", unit=[3])
+    assert str(refused.value) == (
+        "set at mlp.out.1\n"
+        "  found: an argument 'unit'; the closest are 'units'\n"
+        "  do:    say where with positions, units, where, may_be_empty"
+    )

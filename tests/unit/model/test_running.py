@@ -9,7 +9,8 @@ from torch import nn
 
 from microtome.core.errors import EditTouchedNothing, SiteNotFound, WrongUse
 from microtome.model import edits
-from microtome.model.generation import generated_ids
+from microtome.model.decoding import Decoding
+from microtome.model.generation import generate
 from microtome.model.inputs import Batch
 from microtome.model.model import Model
 from tiny_llama import tiny_tokenizer
@@ -231,7 +232,7 @@ def test_a_batch_is_padded_as_it_was_made_or_as_is_asked(model, side):
     assert model.batch(made) is made
     turned, expected = model.batch(made, padding=asked), model.batch(ROWS, padding=asked)
     assert (turned.ids.tolist(), turned.lengths, turned.side) == (expected.ids.tolist(), expected.lengths, asked)
-    assert torch.equal(generated_ids(model, (), made, 3), generated_ids(model, (), ROWS, 3))
+    assert torch.equal(generate(model, made, Decoding(3)).ids, generate(model, ROWS, Decoding(3)).ids)
 
 
 def test_the_last_logits_alone(model):
@@ -325,8 +326,8 @@ ALL = [edits.scale("attn.*.1".replace("*", kind), 0.5) for kind in ("q", "k", "v
 ENDINGS = {
     "a run": (lambda m: m.run(IDS, m.sites(), edits=ALL, backward=lambda z: z.sum()), None),
     "a short run": (lambda m: m.run(IDS, ["resid.1"]), None),
-    "generation": (lambda m: generated_ids(m, (), ROWS, 3), None),
-    "sampling": (lambda m: generated_ids(m, (), ROWS, 3, sample=True, seed=1), None),
+    "generation": (lambda m: generate(m, ROWS, Decoding(3)), None),
+    "sampling": (lambda m: generate(m, ROWS, Decoding(3, sample=True, seed=1)), None),
     "an edit in force": (lambda m: inside_the_block(m, KeyError("mine")), KeyError),
     "an interrupted block": (lambda m: inside_the_block(m, KeyboardInterrupt()), KeyboardInterrupt),
     "an interrupted pass": (lambda m: in_the_middle(m, KeyboardInterrupt()), KeyboardInterrupt),
@@ -359,12 +360,12 @@ def test_afterwards_the_model_is_as_it_was(family, ending):
 
 
 def test_sampling_has_a_seed(model):
-    first, again, other = (generated_ids(model, (), IDS, 8, sample=True, seed=seed).tolist() for seed in (1, 1, 2))
+    first, again, other = (generate(model, IDS, Decoding(8, sample=True, seed=seed)).ids.tolist() for seed in (1, 1, 2))
     assert first == again != other
 
 
 def test_generated_text_is_that_of_the_new_ids(talking):
-    ids = generated_ids(talking, (), ["the a", "a"], 4)
+    ids = generate(talking, ["the a", "a"], Decoding(4)).ids
     assert talking.generate(["the a", "a"], max_new_tokens=4) == talking.tokenizer.batch_decode(
         ids, skip_special_tokens=True
     )
@@ -375,8 +376,8 @@ def test_after_its_end_a_row_of_a_batch_gets_no_token_of_its_own(several):
     """Token 0 is the end for this tokenizer but not here, and it has no padding."""
     bare = tiny_model("llama", vocab_size=260)
     model = Model(bare.module, tiny_tokenizer(), bare.anatomy, name="", fingerprint="")
-    end = int(generated_ids(model, (), IDS, 1))
+    end = int(generate(model, IDS, Decoding(1)).ids)
     model.module.generation_config.eos_token_id = [end, 259] if several else end
-    short, long = generated_ids(model, (), [IDS, IDS[:2]], 4).tolist()
+    short, long = generate(model, [IDS, IDS[:2]], Decoding(4)).ids.tolist()
     assert short == [end] * 4
     assert end not in long

@@ -12,8 +12,8 @@ from microtome.core.registry import Registry
 from microtome.data.row import members
 from microtome.data.task import Task, fitting
 from microtome.model.anatomy import Anatomy
-from microtome.model.lens import token_id
 from microtome.model.model import Model
+from microtome.model.tokens import token_id
 
 
 @dataclass(frozen=True)
