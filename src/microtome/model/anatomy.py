@@ -20,15 +20,28 @@ Activation = Callable[[Tensor], Tensor]
 
 
 def matrix(module: nn.Module) -> Float[Tensor, "out in"]:
-    """A projection's weight as (out, in), also where it is stored transposed."""
-    weight = module.get_parameter("weight").detach()
+    """A projection's weight as (out, in), also where it is stored transposed.
+
+    Raises:
+        NotSupported: it has none that is a plain tensor, as where it is quantised or made of others.
+    """
+    try:
+        weight = module.get_parameter("weight").detach()
+    except AttributeError as error:
+        raise NotSupported(
+            "read the weight of a projection",
+            found=f"a {type(module).__name__}, whose weight is no plain tensor",
+            do="open the model before it is quantised, and with what is added to its weights merged into them",
+        ) from error
     return weight.T if isinstance(module, Conv1D) else weight
 
 
 def constant(module: nn.Module) -> Float[Tensor, "out"] | None:
     """A projection's bias, or None."""
-    bias = module._parameters.get("bias")
-    return None if bias is None else bias.detach()
+    try:
+        return module.get_parameter("bias").detach()
+    except AttributeError:
+        return None
 
 
 @dataclass(frozen=True)

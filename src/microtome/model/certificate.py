@@ -1,17 +1,36 @@
 """The certificate: what was measured when a model was opened, so that nobody has to take it on trust."""
 
 import math
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from microtome.core.artefact import library_versions
 from microtome.core.errors import CheckFailed, FormatError
 from microtome.core.showing import html_of
+from microtome.model.sources.refusals import first_line
 
-if TYPE_CHECKING:
-    pass
+FORMAT = 3
 
-FORMAT = 2
+BATCHES = frozenset({"batched rows", "padding side"})
+"""Rows that runs of several rows of different length rely on."""
+CACHE = frozenset({"cached steps"})
+"""Rows that generation relies on."""
+ATTRIBUTION = frozenset(
+    {
+        "watched pass",
+        "stream sum",
+        "projections",
+        "frozen pass",
+        "frozen branches",
+        "affinity",
+        "completeness of a pre-gate read",
+        "completeness of a hidden unit",
+        "completeness of a logit difference",
+        "matrix products",
+    }
+)
+"""Rows that attribution, patching and proofs rely on."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,17 @@ def judged(name: str, value: float, tolerance: float, says: str) -> Check:
     """A row that passes where the value is a number no larger than the tolerance."""
     finite = math.isfinite(value)
     return Check(name, value if finite else None, tolerance, finite and value <= tolerance, says)
+
+
+def verdict(name: str, check: Callable[[], Check]) -> Check:
+    """The row that a check gives; one that failed where it could not be made, with the reason.
+
+    A certificate says what does not work, whatever that is, and never stops a model from being opened.
+    """
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001
+        return Check(name, None, None, False, f"could not be measured: {type(error).__name__}: {first_line(error)}")
 
 
 def unjudged(name: str, says: str) -> Check:
@@ -68,19 +98,23 @@ class Certificate:
         """The rows outside their tolerance."""
         return tuple(row for row in self.rows if row.passed is False)
 
-    def require(self) -> "Certificate":
-        """Returns itself where every check passed.
+    def require(self, relies_on: Collection[str] | None = None, *, what: str = "") -> "Certificate":
+        """Returns itself where the checks that matter passed.
+
+        Args:
+            relies_on: names of rows; None for all of them.
+            what: what is about to be done, for the message.
 
         Raises:
             CheckFailed: names the rows that did not.
         """
-        if self.failed:
-            rows = "; ".join(
-                f"{row.name}: {_shown(row.value)} (at most {_shown(row.tolerance)})" for row in self.failed
-            )
+        failed = [row for row in self.failed if relies_on is None or row.name in relies_on]
+        if failed:
             raise CheckFailed(
-                f"rely on the model {self.model['name']!r}",
-                found=rows,
+                what or f"rely on the model {self.model['name']!r}",
+                found=f"checks of the certificate that failed: {'; '.join(map(_failure, failed))}"
+                if what
+                else "; ".join(map(_failure, failed)),
                 do="do not trust what is traced or edited in it; `microtome inspect` shows every check",
             )
         return self
@@ -122,6 +156,12 @@ class Certificate:
             return cls(tuple(Check(**row) for row in kept["rows"]), kept["model"], kept["versions"])
         except (KeyError, TypeError) as error:
             raise FormatError(what, found=f"no whole certificate ({error})", do=do) from error
+
+
+def _failure(row: Check) -> str:
+    if row.value is None:
+        return f"{row.name}: {row.says}"
+    return f"{row.name}: {_shown(row.value)} (at most {_shown(row.tolerance)})"
 
 
 def _shown(value: float | None) -> str:

@@ -1,15 +1,18 @@
 """Checks of the frozen network: that it is affine, complete, and that its matrix products are its gradients."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from microtome.model.certificate import Check, judged
-from microtome.model.frozen import Frozen, FrozenLayer
+from microtome.model.certificate import Check, judged, verdict
+from microtome.model.frozen import Frozen, FrozenLayer, freeze
 from microtome.model.live_checks import relative, worst
 from microtome.model.model import Model
+from microtome.model.projections import MERGE, in_words, unlike_their_weights
 from microtome.model.replay import Replay, replay
 
 AGAINST_REAL = {torch.float64: 1e-5, torch.float32: 1e-4}
@@ -57,23 +60,56 @@ class Sources:
     constant: Float[Tensor, ""]
 
 
-def frozen_checks(model: Model, frozen: Frozen, note: str) -> list[Check]:
+def frozen_checks(model: Model, ids: list[int], note: str) -> list[Check]:
     """All of them, on one prompt."""
     real = AGAINST_REAL[model.dtype]
     own = AGAINST_FROZEN[model.dtype]
-    readings = _readings(model, frozen)
-    rows = [
-        judged("frozen pass", _against_real(model, frozen), real, "hidden units and logits against the real pass"),
-        judged("frozen branches", _against_branches(frozen), real, "each branch rebuilt against what it added"),
-        judged("affinity", _affinity(frozen), own, "f(3a − 2b) against 3 f(a) − 2 f(b), over embeddings"),
-    ]
-    names = {"read": "a pre-gate read", "unit": "a hidden unit", "logit": "a logit difference"}
-    for kind, name in names.items():
-        off = worst([_incompleteness(frozen, one) for one in readings if one.kind == kind])
-        rows.append(judged(f"completeness of {name}", off, real, "its sources summed, over the sum of absolute terms"))
-    gradients = _against_autograd(frozen, [one for one in readings if one.kind != "read"])
-    rows.append(judged("matrix products", gradients, own, "direct effects of every source against autograd"))
-    return [Check(row.name, row.value, row.tolerance, row.passed, row.says + note) for row in rows]
+
+    @cache
+    def frozen() -> Frozen:
+        return freeze(model, [ids])
+
+    @cache
+    def readings() -> list[Reading]:
+        return _readings(model, frozen())
+
+    def complete(name: str, kind: str) -> Check:
+        off = worst([_incompleteness(frozen(), one) for one in readings() if one.kind == kind])
+        return judged(name, off, real, "its sources summed, over the sum of absolute terms")
+
+    def products() -> Check:
+        off = _against_autograd(frozen(), [one for one in readings() if one.kind != "read"])
+        return judged("matrix products", off, own, "direct effects of every source against autograd")
+
+    rows: dict[str, Callable[[], Check]] = {
+        "projections": lambda: _projections(model),
+        "frozen pass": lambda: judged(
+            "frozen pass", _against_real(model, frozen()), real, "hidden units and logits against the real pass"
+        ),
+        "frozen branches": lambda: judged(
+            "frozen branches", _against_branches(frozen()), real, "each branch rebuilt against what it added"
+        ),
+        "affinity": lambda: judged(
+            "affinity", _affinity(frozen()), own, "f(3a − 2b) against 3 f(a) − 2 f(b), over embeddings"
+        ),
+        **{
+            name: partial(complete, name, kind)
+            for kind, name in (
+                ("read", "completeness of a pre-gate read"),
+                ("unit", "completeness of a hidden unit"),
+                ("logit", "completeness of a logit difference"),
+            )
+        },
+        "matrix products": products,
+    }
+    found = [verdict(name, check) for name, check in rows.items()]
+    return [replace(row, says=row.says + note) for row in found]
+
+
+def _projections(model: Model) -> Check:
+    others = unlike_their_weights(model.anatomy)
+    says = "projections that compute something else than their weight"
+    return judged("projections", float(len(others)), 0.0, f"{in_words(others)}; {MERGE}" if others else says)
 
 
 def _against_real(model: Model, frozen: Frozen) -> float:

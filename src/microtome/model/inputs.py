@@ -1,10 +1,8 @@
-"""Inputs: text, ids, batches or chat messages, made into padded ids whose positions mean real tokens."""
+"""Batches: padded ids whose positions mean real tokens."""
 
-import reprlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -12,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from microtome.core.counting import counted
 from microtome.core.errors import SiteNotFound, WrongUse
+from microtome.model.rows import rows_of
 
 Side = Literal["left", "right"]
 
@@ -112,7 +111,7 @@ def to_batch(
 
     Args:
         inputs: a text, a chat (`[{"role", "content"}]`), token ids (`[p]`), a batch of any of these (ragged
-            ones too), ids as a tensor (`[p]` or `[b, p]`), or a `Batch`.
+            ones too), ids as a tensor (`[p]` or `[b, p]`), what a tokenizer gives (ids with their mask), or a `Batch`.
         tokenizer: of the model; needed for text.
         device: where the ids go.
         side: where shorter rows are padded; None leaves a `Batch` as it is, and pads others on the right.
@@ -124,7 +123,7 @@ def to_batch(
         raise WrongUse("pad the rows of a batch", found=f"padding={side!r}", do="say 'left' or 'right'")
     if isinstance(inputs, Batch):
         return inputs if side is None else inputs.padded_on(side)
-    rows = _rows(inputs, tokenizer)
+    rows = rows_of(inputs, tokenizer)
     if not all(rows):
         raise WrongUse(
             "run the model",
@@ -165,83 +164,6 @@ def check_ids(batch: Batch, vocabulary: int | None, longest: int | None) -> Batc
             do=f"give {longest} at most: the model was made for no position beyond (max_position_embeddings)",
         )
     return batch
-
-
-def _rows(inputs: Any, tokenizer: PreTrainedTokenizerBase | None) -> list[list[int]]:
-    """One row where one input was given, else one for each."""
-    plain = _plain(inputs)
-    if (row := _row(plain, tokenizer)) is not None:
-        return [row]
-    found = [_row(_plain(item), tokenizer) for item in plain] if isinstance(plain, list) else [None]
-    rows = [row for row in found if row is not None]
-    if len(rows) < len(found):
-        raise WrongUse(
-            "run the model",
-            found=f"an input of {_kind(plain)}",
-            do="give a text, chat messages or token ids (of a tokenizer's output: its input_ids), or a list of these",
-        )
-    return rows
-
-
-def _plain(inputs: Any) -> Any:
-    """Tensors, arrays and tuples as lists of plain numbers."""
-    if isinstance(inputs, Tensor | np.ndarray | np.generic):
-        return inputs.tolist()
-    return [_plain(one) for one in inputs] if isinstance(inputs, list | tuple | range) else inputs
-
-
-def _row(one: Any, tokenizer: PreTrainedTokenizerBase | None) -> list[int] | None:
-    """The ids of one input; None where it is not one."""
-    if isinstance(one, str):
-        return text_ids(one, tokenizer)
-    if not isinstance(one, list):
-        return None
-    if all(isinstance(item, int) and not isinstance(item, bool) for item in one):
-        return one
-    if all(isinstance(item, dict) for item in one):
-        return _chat_ids(one, tokenizer)
-    return None
-
-
-def _kind(inputs: Any) -> str:
-    if not isinstance(inputs, list):
-        return f"type {type(inputs).__name__}"
-    return f"a list of {', '.join(sorted({type(item).__name__ for item in inputs}))}"
-
-
-def text_ids(text: str, tokenizer: PreTrainedTokenizerBase | None, *, special: bool = True) -> list[int]:
-    """The ids of a text, with the special tokens that the tokenizer adds, or without.
-
-    Raises:
-        WrongUse: the text is no Unicode, or there is no tokenizer.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # half a surrogate pair, or bytes of a shell that are no UTF-8
-        raise WrongUse(
-            "make tokens of a text",
-            found=f"{reprlib.repr(text)}, whose character {error.start} is no Unicode: {text[error.start]!r}",
-            do="replace that character, or give the text as UTF-8",
-        ) from None
-    return list(_present(tokenizer)(text, add_special_tokens=special)["input_ids"])
-
-
-def _chat_ids(messages: list[dict[str, str]], tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
-    present = _present(tokenizer)
-    if present.chat_template is None:
-        raise WrongUse(
-            "run the model on chat messages",
-            found="its tokenizer has no chat template",
-            do="give a plain text",
-        )
-    text = present.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return text_ids(str(text), present, special=False)
-
-
-def _present(tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
-    if tokenizer is None:
-        raise WrongUse("run the model on text", found="it was opened without a tokenizer", do="give token ids instead")
-    return tokenizer
 
 
 def _pad_id(tokenizer: PreTrainedTokenizerBase | None) -> int:

@@ -1,6 +1,7 @@
 """Checks of the model as it runs: that watching changes nothing, and that every site is what it says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from transformers import PreTrainedModel
 
 from microtome.core.errors import EditTouchedNothing, SiteDidNotFire
 from microtome.core.sites import Site
-from microtome.model.certificate import Check, judged, unjudged
+from microtome.model.certificate import Check, judged, unjudged, verdict
 from microtome.model.edits import scale
 from microtome.model.model import Model
 from microtome.model.network import carried
@@ -28,24 +29,27 @@ Ids = list[int]
 
 def live_checks(model: Model, long: Ids, short: Ids) -> list[Check]:
     """All of them, on two prompts of different length."""
-    untouched = untouched_logits(model, long)
-    run = model.run([long], capture=model.sites())
-    seen = {name: run[name] for name in model.sites()}
-    return [
-        judged(
-            "watched pass",
-            float((seen["logits"] - untouched).abs().max()),
-            0.0,
-            "largest |Δlogit| between a pass with every site captured and the untouched module",
-        ),
-        against_sdpa(model, long, untouched),
-        batched(model, long, short, "logits"),
-        sides(model, long, short, "logits"),
-        cached(model, long, untouched),
-        _shapes(model, seen, len(long)),
-        _liveness(model, long, seen),
-        judged("stream sum", _stream(seen), SUMS[model.dtype], "embed + Σ attn.out + Σ mlp.out against resid.final"),
-    ]
+
+    @cache
+    def untouched() -> Float[Tensor, "1 p v"]:
+        return untouched_logits(model, long)
+
+    @cache
+    def seen() -> dict[str, Tensor]:
+        run = model.run([long], capture=model.sites())
+        return {name: run[name] for name in model.sites()}
+
+    rows: dict[str, Callable[[], Check]] = {
+        "watched pass": lambda: _watched(seen(), untouched()),
+        "sdpa": lambda: against_sdpa(model, long, untouched()),
+        "batched rows": lambda: batched(model, long, short, "logits"),
+        "padding side": lambda: sides(model, long, short, "logits"),
+        "cached steps": lambda: cached(model, long, untouched()),
+        "site shapes": lambda: _shapes(model, seen(), len(long)),
+        "live sites": lambda: _liveness(model, long, seen()),
+        "stream sum": lambda: _stream(model, seen()),
+    }
+    return [verdict(name, check) for name, check in rows.items()]
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -103,15 +107,18 @@ def sides(model: Model, long: Ids, short: Ids, end: str) -> Check:
 def cached(model: Model, ids: Ids, expected: Tensor) -> Check:
     """The last tokens one by one on a cache, against the pass that computes all at once."""
     name = model.network.cache
-    assert name is not None, "a network that takes no cache"
+    if name is None:
+        return unjudged("cached steps", "takes no key/value cache of transformers")
     cut = len(ids) - CACHED_STEPS
-    cache: Any = None
+    past: Any = None
     errors = []
     with torch.no_grad():
         for start, end in [(0, cut), *((i, i + 1) for i in range(cut, len(ids)))]:
             chunk = torch.tensor([ids[start:end]], device=model.device)
-            out = model.module(chunk, use_cache=True, **{name: cache})
-            cache = out[name]
+            out = model.module(chunk, use_cache=True, **{name: past})
+            if name not in out:
+                return unjudged("cached steps", "keeps its state to itself, so that no cache comes back to be given on")
+            past = out[name]
             errors.append(relative(out.logits, expected[:, start:end]))
     says = "logits with a key/value cache against without"
     return judged("cached steps", worst(errors), SAME_FUNCTION[model.dtype], says)
@@ -158,6 +165,13 @@ def _changes(model: Model, name: str, ids: Ids, seen: dict[str, Tensor]) -> bool
     return bool((edited != seen["logits"]).any())
 
 
-def _stream(seen: dict[str, Tensor]) -> float:
+def _stream(model: Model, seen: dict[str, Tensor]) -> Check:
     parts = [x for name, x in seen.items() if name.startswith(("embed", "attn.out.", "mlp.out."))]
-    return relative(torch.stack(parts).sum(0), seen["resid.final"])
+    off = relative(torch.stack(parts).sum(0), seen["resid.final"])
+    return judged("stream sum", off, SUMS[model.dtype], "embed + Σ attn.out + Σ mlp.out against resid.final")
+
+
+def _watched(seen: dict[str, Tensor], untouched: Tensor) -> Check:
+    off = float((seen["logits"] - untouched).abs().max())
+    says = "largest |Δlogit| between a pass with every site captured and the untouched module"
+    return judged("watched pass", off, 0.0, says)

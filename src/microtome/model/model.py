@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from microtome.core.errors import WrongUse
 from microtome.core.sites import Site
 from microtome.model.anatomy import Anatomy, dtype_of
+from microtome.model.certificate import BATCHES, Certificate
 from microtome.model.decoding import Decoding
 from microtome.model.direct_attribution import DirectAttribution, direct_attribution
 from microtome.model.edit_values import Transforms, means
@@ -28,9 +29,6 @@ from microtome.model.run import Run
 from microtome.model.session import Resolved
 from microtome.model.taps import named_parts
 from microtome.model.tokens import readable
-
-if TYPE_CHECKING:
-    from microtome.model.certificate import Certificate
 
 
 class Model:
@@ -169,6 +167,8 @@ class Model:
             WrongUse: inputs that cannot be run, or `edits` that are none.
         """
         batch = self.batch(inputs, padding=padding)
+        if batch.padded and self.certificate is not None:
+            self.certificate.require(BATCHES, what="run rows of different length")
         every = (*self.in_force, *resolved(self, edits))
         return forward(self.network, batch, capture, every, backward=backward, last_logits_only=last_logits_only)
 

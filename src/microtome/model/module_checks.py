@@ -1,15 +1,16 @@
 """Checks of a network that no family describes: what can be held to account where only modules have names."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from microtome.core.sites import MODULE
-from microtome.model.certificate import Check, judged, unjudged
+from microtome.model.certificate import Check, judged, unjudged, verdict
 from microtome.model.live_checks import (
     SAME_FUNCTION,
     Ids,
@@ -22,6 +23,7 @@ from microtome.model.live_checks import (
 )
 from microtome.model.model import Model
 from microtome.model.network import carried
+from microtome.model.run import Run
 
 MISSING = (
     "has no sites by name (resid, attn, mlp), no frozen pass, no logit lens, no trace and no proof; "
@@ -51,16 +53,33 @@ class Passed:
 
 def module_checks(model: Model, long: Ids, short: Ids) -> list[Check]:
     """All of them, on two prompts of different length."""
-    passed = _passed(model, long)
-    ends = [*model.network.site_kinds, *(f"{MODULE}{path}" for path in reversed(_placed(passed, len(long))))][:1]
-    rows = [*_watched(model, long, passed)]
-    for end in ends:
-        rows += _of_rows(model, long, short, end)
-        rows.append(_causal(model, long, end))
+
+    @cache
+    def passed() -> Passed:
+        return _passed(model, long)
+
+    rows: dict[str, Callable[[], Check]] = {
+        "watched pass": lambda: _watched(model, long, passed()),
+        "module sites": lambda: _module_sites(model, long, passed()),
+    }
+    if model.network.site_kinds:
+        rows["sdpa"] = lambda: against_sdpa(model, long, untouched_logits(model, long))
+    rows |= _of_rows(model, long, short, lambda: _end(model, passed(), len(long)))
     name = type(model.module).__name__
     kind = model.network.kind
     attention = f"{name} keeps its own ({model.network.attention}): nothing inside it can be watched or edited"
-    return [*rows, unjudged("attention", attention), unjudged("family", f"no family describes {kind!r}: it {MISSING}")]
+    return [
+        *(verdict(row, check) for row, check in rows.items()),
+        unjudged("attention", attention),
+        unjudged("family", f"no family describes {kind!r}: it {MISSING}"),
+    ]
+
+
+def _end(model: Model, passed: Passed, length: int) -> str:
+    """The site at the end of the network whose rows are compared: its logits, or the last module of its kind."""
+    if model.network.site_kinds:
+        return model.network.site_kinds[0]
+    return f"{MODULE}{_placed(passed, length)[-1]}"
 
 
 def _passed(model: Model, ids: Ids) -> Passed:
@@ -77,32 +96,46 @@ def _placed(passed: Passed, length: int) -> list[str]:
     return [path for path in passed.first if passed.first[path].shape[:2] == (1, length)]
 
 
-def _watched(model: Model, ids: Ids, passed: Passed) -> list[Check]:
-    """One pass with every module captured, against plain hooks, and against the module without any hook."""
-    paths = list(passed.first)
-    run = model.run([ids], capture=[*(f"{MODULE}{path}" for path in paths), *model.network.site_kinds])
-    other = [path for path in paths if not torch.equal(run[f"{MODULE}{path}"].flatten(), passed.first[path].flatten())]
+def _watched(model: Model, ids: Ids, passed: Passed) -> Check:
+    """One pass with every module captured, against the module without any hook."""
+    if not model.network.site_kinds:
+        return unjudged("watched pass", "no logits to compare: each module's output was, in the row below")
+    off = float((_captured(model, ids, passed)["logits"] - untouched_logits(model, ids)).abs().max())
+    says = "largest |Δlogit| between a pass with every module captured and the untouched module"
+    return judged("watched pass", off, 0.0, says)
+
+
+def _module_sites(model: Model, ids: Ids, passed: Passed) -> Check:
+    """The same against plain hooks."""
+    run = _captured(model, ids, passed)
+    other = [
+        path for path, one in passed.first.items() if not torch.equal(run[f"{MODULE}{path}"].flatten(), one.flatten())
+    ]
     counts = (
         f"of {len(model.network.modules)}, {len(passed.first)} ran and gave a tensor; rows and positions first: "
         f"{len(_placed(passed, len(ids)))}; run several times: {len(passed.again)}"
     )
-    rows = [judged("module sites", float(len(other)), 0.0, f"modules captured otherwise than they gave; {counts}")]
-    if not model.network.site_kinds:
-        return [*rows, unjudged("watched pass", "no logits to compare: each module's output was, in the row above")]
-    untouched = untouched_logits(model, ids)
-    off = float((run["logits"] - untouched).abs().max())
-    says = "largest |Δlogit| between a pass with every module captured and the untouched module"
-    return [judged("watched pass", off, 0.0, says), *rows, against_sdpa(model, ids, untouched)]
+    return judged("module sites", float(len(other)), 0.0, f"modules captured otherwise than they gave; {counts}")
 
 
-def _of_rows(model: Model, long: Ids, short: Ids, end: str) -> list[Check]:
+def _captured(model: Model, ids: Ids, passed: Passed) -> Run:
+    return model.run([ids], capture=[*(f"{MODULE}{path}" for path in passed.first), *model.network.site_kinds])
+
+
+def _of_rows(model: Model, long: Ids, short: Ids, end: Callable[[], str]) -> dict[str, Callable[[], Check]]:
     network = model.network
-    rows = [unjudged("batched rows", "takes no attention_mask: rows of one length only")]
+    rows: dict[str, Callable[[], Check]] = {}
     if network.takes("attention_mask"):
-        rows = [batched(model, long, short, end), sides(model, long, short, end)]
-    if network.generates and network.cache is not None:
-        return [*rows, cached(model, long, untouched_logits(model, long))]
-    return [*rows, unjudged("cached steps", "does not generate with a key/value cache of transformers")]
+        rows["batched rows"] = lambda: batched(model, long, short, end())
+        rows["padding side"] = lambda: sides(model, long, short, end())
+    else:
+        rows["batched rows"] = lambda: unjudged("batched rows", "takes no attention_mask: rows of one length only")
+    if network.generates:
+        rows["cached steps"] = lambda: cached(model, long, untouched_logits(model, long))
+    else:
+        rows["cached steps"] = lambda: unjudged("cached steps", "does not generate")
+    rows["earlier positions"] = lambda: _causal(model, long, end())
+    return rows
 
 
 def _causal(model: Model, ids: Ids, end: str) -> Check:

@@ -10,7 +10,8 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from microtome.core.errors import NotFound, WrongUse
 from microtome.model.anatomy import Anatomy
-from microtome.model.inputs import Batch, text_ids
+from microtome.model.inputs import Batch
+from microtome.model.rows import text_ids
 
 if TYPE_CHECKING:
     from microtome.model.model import Model

@@ -1,4 +1,7 @@
-"""A float32 copy of a 16-bit model: rounding would drown what attribution measures."""
+"""The model that attribution works in: float32, with plain weights, and found to be exact.
+
+Rounding to 16 bits would drown what attribution measures, so 16-bit models are copied.
+"""
 
 import copy
 
@@ -6,22 +9,39 @@ import torch
 
 from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy
+from microtome.model.certificate import ATTRIBUTION
 from microtome.model.model import Model
+from microtome.model.projections import require_plain_weights
 
 
-def in_float32(model: Model) -> Model:
+def in_float32(model: Model, what: str = "attribute in a model") -> Model:
     """The model itself where it is float32 or float64, else a copy in float32.
+
+    Args:
+        model: with or without a certificate; what it measured counts where there is one.
+        what: what is about to be done, for messages.
 
     Raises:
         WrongUse: edits are in force, which a copy would not have and no run card would tell of.
+        NotSupported: what a projection computes is not its weight, as with LoRA put in place.
+        CheckFailed: the certificate found that the model cannot be frozen exactly.
     """
     if model.edited:
         raise WrongUse(
             "attribute in a model under edits", found="edits in force", do="leave the `with model.edit(…)` block first"
         )
+    require_plain_weights(model.anatomy, what)
+    if model.certificate is not None:
+        model.certificate.require(ATTRIBUTION, what=what)
+    return float32_copy(model)
+
+
+def float32_copy(model: Model) -> Model:
+    """The same without any check, as the certificate itself needs it."""
     if model.dtype in (torch.float32, torch.float64):
         return model
     family = model.anatomy.family
     module = copy.deepcopy(model.anatomy.module).float()
-    anatomy = Anatomy(module, family)
-    return Model(module, model.tokenizer, anatomy, name=model.name, fingerprint=model.fingerprint)
+    made = Model(module, model.tokenizer, Anatomy(module, family), name=model.name, fingerprint=model.fingerprint)
+    made.certificate = model.certificate
+    return made

@@ -153,6 +153,90 @@ def test_ids_of_every_make_are_one_row(model, inputs):
     assert model.batch(inputs).tokens == [IDS]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("tensors", ["pt", "np", None])
+def test_what_a_tokenizer_gives_is_read_with_its_mask(talking, side, tensors):
+    texts = ["the a", "a", "a the the"]
+    tokenizer = tiny_tokenizer()
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.eos_token, side
+    found = talking.run(tokenizer(texts, padding=True, return_tensors=tensors))
+    expected = talking.run(texts)
+    assert found.batch.tokens == expected.batch.tokens
+    assert torch.equal(found["logits"], expected["logits"])
+    assert torch.equal(talking.run(tokenizer("the a"))["logits"], talking.run("the a")["logits"])
+
+
+@pytest.fixture(scope="module", params=["its own", "that of the end"])
+def padding(request, talking):
+    """A model whose tokenizer pads with a token, and that token."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.pad_token = "!" if request.param == "its own" else tokenizer.eos_token
+    model = Model(talking.module, tokenizer, talking.network, name="", fingerprint="")
+    return model, tokenizer.pad_token_id
+
+
+@pytest.mark.parametrize(
+    "form", [lambda row: row, lambda row: [row, row], torch.tensor, lambda row: {"input_ids": row}]
+)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_ids_that_look_padded_need_a_mask(padding, form, side):
+    model, pad = padding
+    row = [pad, pad, *IDS] if side == "left" else [*IDS, pad, pad]
+    with pytest.raises(WrongUse) as refused:
+        model.run(form(row))
+    assert str(refused.value) == (
+        "run the model on token ids\n"
+        f"  found: 2 padding tokens (id {pad}) at an end of a row, and no mask\n"
+        "  do:    give what the tokenizer gives, with its attention_mask, or rows without padding"
+    )
+    masked = {"input_ids": row, "attention_mask": [int(one != pad) for one in row]}
+    assert torch.equal(model.run(masked)["logits"], model.run(IDS)["logits"])
+
+
+def test_one_token_of_an_end_is_no_padding(padding):
+    model, pad = padding
+    if pad == model.tokenizer.eos_token_id:
+        model.run([*IDS, pad])
+        model.run([pad])
+    else:
+        with pytest.raises(WrongUse, match="1 padding token "):
+            model.run([*IDS, pad])
+
+
+@pytest.mark.parametrize(
+    ("chat", "found"),
+    [
+        ([{"content": "a"}], "a message without 'role'"),
+        ([{"role": "user"}], "a message without 'content'"),
+        ([{"role": "user", "content": [{"type": "text", "text": "a"}]}], "a content of type list"),
+        ([{"role": "user", "content": None}], "a content of type NoneType"),
+    ],
+)
+def test_a_message_has_a_role_and_a_text(talking, chat, found):
+    with pytest.raises(WrongUse) as refused:
+        talking.run(chat)
+    assert str(refused.value) == (
+        "run the model on chat messages\n"
+        f"  found: {found}\n"
+        '  do:    give each message as {"role": "user", "content": "a text"}'
+    )
+
+
+def test_a_template_that_refuses_a_role_is_quoted(talking):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}a"
+    )
+    model = Model(talking.module, tokenizer, talking.network, name="", fingerprint="")
+    with pytest.raises(WrongUse) as refused:
+        model.run([{"role": "system", "content": "a"}, *CHAT])
+    assert str(refused.value) == (
+        "run the model on chat messages\n"
+        "  found: its chat template refuses them: System role not supported\n"
+        "  do:    change the messages, which have the roles system, user, or give a plain text"
+    )
+
+
 def test_texts_and_chats_alone_and_in_batches(talking):
     tokenizer = talking.tokenizer
     text, chat = tokenizer("the a")["input_ids"], tokenizer("<|end|>user: the a")["input_ids"]
@@ -172,7 +256,9 @@ def test_texts_and_chats_alone_and_in_batches(talking):
         ([[5], []], "row 1 has no tokens"),
         (None, "an input of type NoneType"),
         (5, "an input of type int"),
-        ({"input_ids": [5]}, "an input of type dict"),
+        ({"ids": [5]}, "a mapping that holds 'ids'"),
+        ({"input_ids": [[5, 3]], "attention_mask": [[1]]}, "an attention_mask of another shape than input_ids"),
+        ({"input_ids": [5, 3, 4], "attention_mask": [1, 0, 1]}, "an attention_mask with a hole in it"),
         ([1.5], "an input of a list of float"),
         ([True, False], "an input of a list of bool"),
         (torch.tensor([0.5]), "an input of a list of float"),

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from microtome.core.errors import NotSupported, WrongUse
 from microtome.model.sources.placement import device_of, dtype_of
-from microtome.model.sources.refusals import refuse_unsupported
+from microtome.model.sources.refusals import refuse_quantised, refuse_unsupported
 
 WHAT = "open a module from memory"
 
@@ -31,6 +31,7 @@ def from_memory(
     module, tokenizer = pair
     if isinstance(module, PreTrainedModel):
         refuse_unsupported(module.config, WHAT)
+    refuse_quantised(module, WHAT)
     if any(part.training for part in module.modules()):
         raise WrongUse(
             WHAT, found="it is in training mode, where dropout is live", do="call .eval() on the module first"

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from torch import nn
 from transformers import PretrainedConfig
 
 from microtome.core.errors import FormatError, NotSupported
@@ -30,6 +31,23 @@ def refuse_unsupported(config: PretrainedConfig, what: str) -> None:
             found=f"{config.model_type!r} is an encoder with a decoder",
             do="give a decoder-only language model",
         )
+
+
+def refuse_quantised(module: nn.Module, what: str) -> None:
+    """Passes networks whose weights are numbers of a floating point.
+
+    Raises:
+        NotSupported: a part keeps its weights packed, or as whole numbers.
+    """
+    for path, part in module.named_modules():
+        packed = type(part).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized"))
+        whole = [one for one in part.parameters(recurse=False) if not one.is_floating_point()]
+        if packed or whole:
+            raise NotSupported(
+                what,
+                found=f"its weights are quantised ({path} is a {type(part).__name__})",
+                do="give the unquantised model",
+            )
 
 
 def refuse_incomplete(loading: dict[str, Any], what: str) -> None:
