@@ -188,5 +188,5 @@ def side_by_side(blocks: Sequence[Float[Tensor, "*p _"]]) -> Float[Tensor, "k *p
     return torch.stack([pad(block, (0, widest - block.shape[-1])) for block in blocks])
 
 
-BASES: Registry[Basis] = Registry("basis")
+BASES: Registry[Basis] = Registry("basis", folder="microtome.circuit.bases")
 """Bases that need no training: one file each."""

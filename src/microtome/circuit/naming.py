@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from microtome.circuit import bases as _bases  # noqa: F401 - its files register themselves
 from microtome.circuit.bases.dictionaries import DictionaryUnits
 from microtome.circuit.basis import BASES, Basis
 from microtome.core.errors import UnknownName, WrongUse

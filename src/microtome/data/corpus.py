@@ -140,7 +140,7 @@ class Source:
     get: Callable[[], Any] | None = None
 
 
-CORPORA: Registry[Source] = Registry("corpus")
+CORPORA: Registry[Source] = Registry("corpus", folder="microtome.data.corpora")
 
 
 def corpus(name_or_path: str | Path, **options: Any) -> Corpus:
@@ -156,9 +156,6 @@ def corpus(name_or_path: str | Path, **options: Any) -> Corpus:
         UnknownName: an option that this kind does not have.
         FormatError: the file is not what its name says.
     """
-    from microtome.data import corpora  # registers every kind
-
-    del corpora
     if isinstance(name_or_path, str) and name_or_path in CORPORA and not CORPORA.get(name_or_path).endings:
         source = CORPORA.get(name_or_path)
         path = None

@@ -35,7 +35,7 @@ class Generator:
         return tuple(islice(self.candidates(seed), n))
 
 
-TASKS: Registry[Generator] = Registry("task")
+TASKS: Registry[Generator] = Registry("task", folder="microtome.data.tasks")
 
 
 def generator(name: str, *, summary: str, version: int = 1) -> Callable[[Callable[[Random], Iterator[Row]]], Generator]:

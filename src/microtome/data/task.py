@@ -11,10 +11,9 @@ from microtome.core import fingerprint
 from microtome.core.counting import counted
 from microtome.core.errors import UnknownName, WrongUse
 from microtome.data.fitting import Tokens, counts_in_words, misfit
-from microtome.data.generator import Generator, shuffled
+from microtome.data.generator import TASKS, Generator, shuffled
 from microtome.data.row import Answer, Row, shortened
 from microtome.data.rowsfile import read_rows, write_rows
-from microtome.data.tasks import TASKS
 
 __all__ = ["TASKS", "Answer", "Row", "Task", "Tokens", "fitting", "task"]
 

@@ -163,4 +163,4 @@ def squared_error(y_hat: Float[Tensor, "t w d"], y: Float[Tensor, "t w d"]) -> F
     return torch.nn.functional.mse_loss(y_hat, y, reduction="sum") / len(y)
 
 
-ARCHITECTURES: Registry[type[Architecture]] = Registry("architecture")
+ARCHITECTURES: Registry[type[Architecture]] = Registry("architecture", folder="microtome.dictionary.architectures")

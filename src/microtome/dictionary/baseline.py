@@ -69,7 +69,7 @@ class Wanted:
 
 
 Baseline = Callable[[Wanted], Dictionary]
-BASELINES: Registry[Baseline] = Registry("baseline")
+BASELINES: Registry[Baseline] = Registry("baseline", folder="microtome.dictionary.baselines")
 
 
 def baseline(name: str, geometry: Geometry, **wanted: Any) -> Dictionary:

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from microtome.core.errors import FormatError, MissingFile, nearest
-from microtome.dictionary import formats as _formats  # noqa: F401 - so that every one registers itself
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.format import FORMATS
 from microtome.dictionary.kept import kept, kept_names

@@ -41,4 +41,4 @@ class Format(ABC):
         )  # fmt: skip
 
 
-FORMATS: Registry[type[Format]] = Registry("format")
+FORMATS: Registry[type[Format]] = Registry("format", folder="microtome.dictionary.formats")

@@ -53,7 +53,7 @@ class HasItems(Protocol):
         ...
 
 
-METRICS: Registry[type[Metric]] = Registry("metric")
+METRICS: Registry[type[Metric]] = Registry("metric", folder="microtome.metrics")
 
 Kind = TypeVar("Kind", bound=type[Metric])
 

@@ -100,10 +100,12 @@ def options(module: PreTrainedModel, decoding: Decoding) -> dict[str, Any]:
             stacklevel=5,
         )
     kept = named if decoding.own_settings else {}
+    unasked = {} if decoding.sample else dict.fromkeys(OF_DRAWS)  # transformers complains of them
     neutral = {name: WITHOUT_EFFECT.get(name) for name in (*own, *WITHOUT_EFFECT)}
     return {
         **PASSES,
         **neutral,
+        **unasked,
         **kept,
         "do_sample": decoding.sample,
         "max_new_tokens": decoding.max_new_tokens,

@@ -71,7 +71,7 @@ class Family:
         return replace(self, **changes)
 
 
-FAMILIES: Registry[Family] = Registry("family")
+FAMILIES: Registry[Family] = Registry("family", folder="microtome.model.families")
 
 LLAMA = Family()
 """The most common layout, and the one that the others are told apart from."""

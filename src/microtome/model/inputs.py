@@ -124,10 +124,10 @@ def to_batch(
     if isinstance(inputs, Batch):
         return inputs if side is None else inputs.padded_on(side)
     rows = rows_of(inputs, tokenizer)
-    if not all(rows):
+    if not rows or not all(rows):
         raise WrongUse(
             "run the model",
-            found="no tokens" if len(rows) == 1 else f"row {[bool(row) for row in rows].index(False)} has no tokens",
+            found="no tokens" if len(rows) < 2 else f"row {[bool(row) for row in rows].index(False)} has no tokens",
             do="give at least one token a row",
         )
     width = max(map(len, rows))

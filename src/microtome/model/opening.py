@@ -7,7 +7,6 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from microtome.core.progress import working
-from microtome.model import families as _families  # noqa: F401 - their files register themselves
 from microtome.model.anatomy import Anatomy
 from microtome.model.attention import register
 from microtome.model.family import FAMILIES

@@ -14,12 +14,11 @@ from microtome.model.model import Model
 from microtome.model.projections import require_plain_weights
 
 
-def in_float32(model: Model, what: str = "attribute in a model") -> Model:
+def in_float32(model: Model) -> Model:
     """The model itself where it is float32 or float64, else a copy in float32.
 
     Args:
         model: with or without a certificate; what it measured counts where there is one.
-        what: what is about to be done, for messages.
 
     Raises:
         WrongUse: edits are in force, which a copy would not have and no run card would tell of.
@@ -30,6 +29,7 @@ def in_float32(model: Model, what: str = "attribute in a model") -> Model:
         raise WrongUse(
             "attribute in a model under edits", found="edits in force", do="leave the `with model.edit(…)` block first"
         )
+    what = f"attribute what {model.name!r} says to its parts"
     require_plain_weights(model.anatomy, what)
     if model.certificate is not None:
         model.certificate.require(ATTRIBUTION, what=what)

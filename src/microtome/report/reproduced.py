@@ -78,7 +78,6 @@ def reproduce(
         WrongUse: the folder cannot be written to.
     """
     folder = writable(Path(folder) / PAGE).parent
-    _register()
     need("matplotlib.figure", extra="figures")
     asked = [(name, FIGURES.get(name)) for name in names or [entry.name for entry in FIGURES]]
     found = {name: kept for name, figure in asked if (kept := _kept(folder, name, figure, full))}
@@ -112,12 +111,6 @@ def _alone() -> None:
     torch.set_num_threads(1)
 
 
-def _register() -> None:
-    """Figures and drawings register themselves when they are imported."""
-    import microtome.toy.figures
-    import microtome.view.toys  # noqa: F401
-
-
 def _settings(figure: Figure[Any], full: bool) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value
             for name, value in (figure.full if full else figure.quick).to_dict().items()}  # fmt: skip
@@ -136,7 +129,6 @@ def _kept(folder: Path, name: str, figure: Figure[Any], full: bool) -> Made | No
 
 
 def _made(folder: Path, full: bool, name: str) -> Made:
-    _register()
     figure = FIGURES.get(name)
     start, busy = perf_counter(), process_time()
     found = figure.made(full=full)

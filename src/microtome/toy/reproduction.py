@@ -93,4 +93,4 @@ def rank_correlation(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> tuple[fl
     return float(found.statistic), float(found.pvalue)  # pyright: ignore[reportAttributeAccessIssue] - no stubs
 
 
-FIGURES: Registry[Figure[Any]] = Registry("figure")
+FIGURES: Registry[Figure[Any]] = Registry("figure", folder="microtome.toy.figures")

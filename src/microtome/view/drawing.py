@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SHORT = 0.05  # ‖W‖² under which a feature bears no number: at the origin they would lie on one another
 
-DRAWINGS: Registry[Callable[[Any], Any]] = Registry("drawing")
+DRAWINGS: Registry[Callable[[Any], Any]] = Registry("drawing", folder="microtome.view.toys")
 
 
 def canvas(rows: int, columns: int, width: float, height: float) -> tuple["Figure", list[list["Axes"]]]:

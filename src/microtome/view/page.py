@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from microtome.view import panels as _entries  # noqa: F401  (importing the folder registers its panels)
 from microtome.view.panel import PANELS, Data
 
 ASSETS = Path(__file__).parent / "assets"

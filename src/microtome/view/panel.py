@@ -30,4 +30,4 @@ class Panel:
     script: Path
 
 
-PANELS: Registry[Panel] = Registry("panel")
+PANELS: Registry[Panel] = Registry("panel", folder="microtome.view.panels")

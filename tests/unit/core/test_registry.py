@@ -1,6 +1,7 @@
 """One class for every kind of entry: it never lets the later one win, and knows its nearest names."""
 
 import sys
+from importlib import import_module, invalidate_caches
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -108,3 +109,39 @@ def test_siblings_are_imported_in_the_order_of_their_names(monkeypatch, tmp_path
     monkeypatch.syspath_prepend(tmp_path)
     import_siblings("orchard_of_tests", [str(folder)])
     assert sys.modules["orchard_of_tests"].order == ["a", "b"]
+
+
+@pytest.fixture
+def orchard(tmp_path, monkeypatch):
+    """A package of its own whose one module registers a fruit, and its registry."""
+    package = tmp_path / "an_orchard"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        'from microtome.core.registry import Registry\nFRUIT = Registry("fruit", folder="an_orchard")\n'
+    )
+    (package / "plum.py").write_text(
+        'from an_orchard import FRUIT\nFRUIT.add("plum", len(list(FRUIT)), summary="blue", home=__name__)\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield package
+    for name in [name for name in sys.modules if name.startswith("an_orchard")]:
+        del sys.modules[name]
+
+
+def test_a_folder_is_read_when_it_is_first_asked_for(orchard):
+    made = import_module("an_orchard").FRUIT
+    assert "an_orchard.plum" not in sys.modules
+    assert "plum" in made
+    assert "an_orchard.plum" in sys.modules
+    assert made.get("plum") == 0  # an entry may ask the registry that it is read for
+
+
+def test_an_entry_that_fails_is_raised_each_time_it_is_asked_for(orchard):
+    (orchard / "quince.py").write_text("raise RuntimeError('rotten')")
+    made = import_module("an_orchard").FRUIT
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="rotten"):
+            made.get("plum")
+    (orchard / "quince.py").write_text("")
+    invalidate_caches()
+    assert "plum" in made

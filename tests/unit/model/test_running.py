@@ -257,6 +257,7 @@ def test_texts_and_chats_alone_and_in_batches(talking):
         (None, "an input of type NoneType"),
         (5, "an input of type int"),
         ({"ids": [5]}, "a mapping that holds 'ids'"),
+        ({"input_ids": []}, "no tokens"),
         ({"input_ids": [[5, 3]], "attention_mask": [[1]]}, "an attention_mask of another shape than input_ids"),
         ({"input_ids": [5, 3, 4], "attention_mask": [1, 0, 1]}, "an attention_mask with a hole in it"),
         ([1.5], "an input of a list of float"),

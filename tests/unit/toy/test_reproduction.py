@@ -5,8 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-import microtome.toy.figures
-import microtome.view.toys
 from microtome.core.errors import UnknownName, WrongUse
 from microtome.core.registry import Registry
 from microtome.report import reproduced
@@ -18,8 +16,6 @@ from microtome.toy.superposition.geometry import Shape, dimensionality, shapes
 from microtome.view import interference
 from microtome.view.drawing import DRAWINGS
 
-assert microtome.toy.figures
-assert microtome.view.toys
 NAMES = [entry.name for entry in FIGURES]
 # So small that nothing is found; the shape of what comes is the same.
 TINY = {

@@ -45,4 +45,4 @@ class Method(Protocol):
         ...
 
 
-METHODS: Registry[type[Method]] = Registry("method")
+METHODS: Registry[type[Method]] = Registry("method", folder="microtome.circuit.patching.methods")

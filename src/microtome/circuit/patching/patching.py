@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from microtome.circuit.patching import methods as _methods  # noqa: F401 - their files register themselves
 from microtome.circuit.patching.case import Case
 from microtome.circuit.patching.components import Components, Edge, components_of
 from microtome.circuit.patching.method import METHODS, Found

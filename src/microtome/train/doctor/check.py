@@ -44,4 +44,4 @@ class Curable(Check):
         """Repairs it; says what was done."""
 
 
-CHECKS: Registry[type[Check]] = Registry("check")
+CHECKS: Registry[type[Check]] = Registry("check", folder="microtome.train.doctor.checks")

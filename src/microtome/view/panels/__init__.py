@@ -1,5 +1,1 @@
 """The panels: one Python file and one JavaScript file each."""
-
-from microtome.core.registry import import_siblings
-
-import_siblings(__name__, list(__path__))

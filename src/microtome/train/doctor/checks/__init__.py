@@ -1,5 +1,1 @@
 """Checks of the doctor: one file each."""
-
-from microtome.core.registry import import_siblings
-
-import_siblings(__name__, list(__path__))
