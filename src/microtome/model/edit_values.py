@@ -15,8 +15,6 @@ from microtome.model.run import Run
 
 Ask = Callable[[Any, list[str]], Run]
 """Runs some inputs (None: the neutral prompts) without edits and captures some sites."""
-Transforms = Mapping[str, Callable[[Tensor], Tensor]]
-"""By site, what its tensor `[b, p, …]` is turned into, such as activations of a dictionary's units."""
 
 
 def values(edit: Edit, sites: Sequence[Site], ask: Ask) -> dict[Site, SiteValue]:
@@ -64,9 +62,7 @@ def _counterfactual(edit: Edit, inputs: Any, sites: Sequence[Site], ask: Ask) ->
     return found
 
 
-def means(
-    sites: Sequence[Site], texts: Any, ask: Ask, transforms: Transforms | None = None
-) -> dict[str, Float[Tensor, "2 ..."]]:
+def means(sites: Sequence[Site], texts: Any, ask: Ask) -> dict[str, Float[Tensor, "2 ..."]]:
     """See `Model.means`."""
     over_keys = [str(one) for one in sites if len(one.kind.position_axes) > 1]
     if over_keys:
@@ -82,9 +78,8 @@ def means(
         raise WrongUse(
             "take the mean of sites over texts", found="one token in each text", do="give texts of several tokens"
         )
-    transforms = transforms or {}
     found = {}
     for name in run:
-        x = transforms[name](run[name]) if name in transforms else run[name]
+        x = run[name]
         found[name] = torch.stack([x[:, 0].mean(0), x[later].mean(0)])
     return found

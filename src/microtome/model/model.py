@@ -16,7 +16,7 @@ from microtome.model.anatomy import Anatomy, dtype_of
 from microtome.model.certificate import BATCHES, Certificate
 from microtome.model.decoding import Decoding
 from microtome.model.direct_attribution import DirectAttribution, direct_attribution
-from microtome.model.edit_values import Transforms, means
+from microtome.model.edit_values import means
 from microtome.model.edits import Computed, Edit, Edits
 from microtome.model.forward import Metric, forward
 from microtome.model.generation import generate
@@ -194,9 +194,7 @@ class Model:
         finally:
             self.in_force = before
 
-    def means(
-        self, pattern: str | Sequence[str], texts: Any = None, transforms: Transforms | None = None
-    ) -> dict[str, Float[Tensor, "2 ..."]]:
+    def means(self, pattern: str | Sequence[str], texts: Any = None) -> dict[str, Float[Tensor, "2 ..."]]:
         """Mean values of sites over texts: what a unit gives when nothing in particular is asked of it.
 
         Row 0 is the mean at position 0, row 1 the mean over all others: position 0 holds a few enormous
@@ -206,12 +204,11 @@ class Model:
             pattern: sites, or several patterns of them, whose axes after the position are fixed (not scores or
                 patterns).
             texts: what to run; None for the shipped neutral prompts.
-            transforms: by site, what its tensor `[b, p, …]` is turned into before the mean is taken.
 
         Raises:
             WrongUse: the sites have no such mean, the texts are one token each, or there is no tokenizer for them.
         """
-        return means(self.network.select(pattern), texts, partial(unedited, self), transforms)
+        return means(self.network.select(pattern), texts, partial(unedited, self))
 
     def generate(
         self,

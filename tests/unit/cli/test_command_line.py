@@ -21,6 +21,7 @@ NAMES = sorted(command.name or command.callback.__name__ for command in main.reg
 
 def test_the_commands_are_those_of_the_public_face():
     assert NAMES == [
+        "cache",
         "compare",
         "get",
         "harvest",
@@ -84,6 +85,14 @@ def test_every_registry_is_listed():
         kind for path in source.rglob("*.py") for kind in re.findall(r'= Registry\("([^"]+)"', path.read_text())
     }
     assert declared == HOMES.keys()
+
+
+def test_the_cache_is_shown_and_cleared(invoke, tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROTOME_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "opened").mkdir(parents=True)
+    assert invoke("cache").out.startswith(f"{tmp_path / 'cache'}: 0.0 MB\n  opened ")
+    assert json.loads(invoke("cache", "--clear", "--json").out)["cleared"] is True
+    assert json.loads(invoke("cache", "--json").out)["parts"] == []
 
 
 def test_one_kind_is_listed_alone(microtome):
