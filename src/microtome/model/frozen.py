@@ -91,7 +91,9 @@ class FrozenLayer:
     @cached_property
     def unit_constants(self) -> Float[Tensor, "p u"]:
         """The same of every hidden unit at every position."""
-        norm, layer, gates = self.layer.mlp_norm, self.layer, self.gates
+        layer = self.layer
+        norm = layer.mlp_norm
+        gates = self.gates
         x = torch.zeros_like(self.stream[0]) if norm is None or norm.bias is None else norm.bias
         constants = gates.c_gate * plus(layer.w_gate @ x, layer.bias_in(first=True))
         if gates.c_up is None:
@@ -113,7 +115,8 @@ class FrozenLayer:
             x: over positions from `start` on.
             start: the prompt's position that is first in `x`.
         """
-        layer, here = self.layer, slice(start, start + x.shape[1])
+        layer = self.layer
+        here = slice(start, start + x.shape[1])
         if layer.mlp_norm is not None and self.mlp_scale is not None:
             x = layer.mlp_norm.push(x, self.mlp_scale[here].to(x))
         units = (x @ layer.w_gate.T.to(x)) * self.gates.c_gate[here].to(x)
@@ -128,7 +131,8 @@ class FrozenLayer:
             g: over positions from `start` on.
             start: the prompt's position that is first in `g`.
         """
-        layer, here = self.layer, slice(start, start + g.shape[1])
+        layer = self.layer
+        here = slice(start, start + g.shape[1])
         units = (g @ self.writes) * self.write_scale(g)[here]
         found = (units * self.gates.c_gate[here]) @ layer.w_gate
         if self.gates.c_up is not None:

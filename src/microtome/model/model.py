@@ -87,7 +87,8 @@ class Model:
 
     def __repr__(self) -> str:
         if isinstance(self.network, Anatomy):
-            size, units = self.network.sizes, self.network.layers[0].n_units
+            size = self.network.sizes
+            units = self.network.layers[0].n_units
             parts = f"{self.n_layers} layers, d={size.d}, {size.h} heads, {units} units a layer"
         else:
             parts = f"no family, {len(self.network.modules)} modules"

@@ -6,6 +6,8 @@ from torch import nn
 from transformers import RecurrentGemmaConfig, RecurrentGemmaForCausalLM, RwkvConfig, RwkvForCausalLM
 
 import microtome as mt
+from microtome.circuit.patching.patching import patch
+from microtome.circuit.patching.rows import Pair
 from microtome.core.errors import CheckFailed, NotSupported
 from microtome.model.certificate import ATTRIBUTION, BATCHES, CACHE, Certificate, Check
 from microtome.model.measuring import measure
@@ -114,6 +116,16 @@ def test_what_relies_on_a_row_that_failed_refuses(rows, act):
     for name in rows:
         with pytest.raises(CheckFailed, match=f"checks of the certificate that failed: {name}: 5.0e-01"):
             act(failing(tiny_model("llama"), name))
+
+
+def test_proofs_and_patching_rely_on_the_same_rows():
+    model = tiny_model("llama")
+    graph = mt.trace(model, IDS, [5, 9, 3, 17, 8], target=7, against=4, max_nodes=20)
+    failing(model, "frozen branches")
+    pairs = [Pair(tuple(IDS), (5, 9, 3, 17, 8), (7,), (4,))]
+    for act in (lambda: mt.prove(model, graph), lambda: patch(model, pairs, "activation")):
+        with pytest.raises(CheckFailed, match="frozen branches"):
+            act()
 
 
 def test_a_row_that_does_not_matter_stops_nothing():
