@@ -128,7 +128,7 @@ def questions(model: Model, task: Task) -> list[Question]:
     for row in task.rows:
         target = resolve(wide, row.clean, members(row.target), members(row.against))
         pair = [wide.batch(text).tokens[0] for text in (row.clean, row.counterfactual)]
-        here, there = target.read(wide.run(pair, ["norm.final"])["norm.final"][:, -1], wide.anatomy).tolist()
+        here, there = target.of(wide.run(pair, target.sites), wide.anatomy).tolist()
         if here > 0 > there:
             found.append(ask(wide, pair[0], pair[1], target, basis_of(wide, NEURONS)))
     return found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from microtome.circuit.graph import Graph as Graph
     from microtome.circuit.proof import Proof as Proof
     from microtome.circuit.proving import prove as prove
+    from microtome.circuit.site_target import target as target
     from microtome.circuit.trace import trace as trace
     from microtome.core.errors import MicrotomeError as MicrotomeError
     from microtome.data.task import task as task
@@ -54,6 +55,7 @@ _HOMES = {
     "scale": "microtome.model.edits",
     "set": "microtome.model.edits",
     "splice": "microtome.model.edits",
+    "target": "microtome.circuit.site_target",
     "task": "microtome.data.task",
     "trace": "microtome.circuit.trace",
     "train": "microtome.train.training",

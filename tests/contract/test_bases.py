@@ -22,7 +22,7 @@ from microtome.circuit.nodesets import rankings
 from microtome.circuit.operator import LinearOperator
 from microtome.circuit.places import Place
 from microtome.circuit.question import ask
-from microtome.circuit.target import Target
+from microtome.circuit.target import TokenTarget
 from microtome.circuit.trace import choose, trace
 from microtome.circuit.traced import TraceConfig
 from microtome.dictionary.architecture import ARCHITECTURES
@@ -34,7 +34,7 @@ from microtome.dictionary.starting import untrained
 from tiny_models import FAMILIES
 
 CLEAN, OTHER = [1, 7, 30, 12, 55, 8, 41], [1, 7, 30, 80, 55, 8, 41]
-TARGET = Target((5, 8), ("a", "b"), (6,), ("c",))
+TARGET = TokenTarget((5, 8), ("a", "b"), (6,), ("c",))
 UNITS = 32
 ALL = TraceConfig(node_share=1.0, edge_share=1.0)
 

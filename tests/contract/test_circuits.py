@@ -13,7 +13,7 @@ from microtome.circuit.change import change
 from microtome.circuit.faithfulness import patched
 from microtome.circuit.proving import prove
 from microtome.circuit.question import Question, ask
-from microtome.circuit.target import Target
+from microtome.circuit.target import TokenTarget
 from microtome.circuit.trace import trace
 from microtome.circuit.traced import TraceConfig
 from microtome.circuit.weighing import ProofConfig
@@ -24,7 +24,7 @@ from microtome.model.frozen import freeze
 from tiny_models import FAMILIES
 
 CLEAN, OTHER = [1, 7, 30, 12, 55, 8, 41], [1, 7, 30, 80, 55, 8, 41]
-TARGET = Target((5, 8), ("a", "b"), (6,), ("c",))
+TARGET = TokenTarget((5, 8), ("a", "b"), (6,), ("c",))
 
 
 @pytest.fixture(params=sorted(FAMILIES))
@@ -39,8 +39,8 @@ def test_every_row_of_a_trace_sums_to_its_change(model, position):
     assert graph.summary_numbers["largest_imbalance"] < 1e-12
     assert graph.target_position == position % len(CLEAN)
     clean, other = (model.run(ids, ["norm.final"])["norm.final"][0, position] for ids in (CLEAN, OTHER))
-    assert graph.value == pytest.approx(float(TARGET.read(clean, model.anatomy)), abs=1e-12)
-    assert graph.counterfactual_value == pytest.approx(float(TARGET.read(other, model.anatomy)), abs=1e-12)
+    assert graph.value == pytest.approx(float(TARGET.of_normed(clean, model.anatomy)), abs=1e-12)
+    assert graph.counterfactual_value == pytest.approx(float(TARGET.of_normed(other, model.anatomy)), abs=1e-12)
     assert {node.position for node in graph.nodes if node.kind == "unit"} <= set(range(3, graph.target_position + 1))
 
 
@@ -107,7 +107,7 @@ def test_patching_is_what_hooks_on_the_untouched_module_do(model):
         model.module(torch.tensor([CLEAN] * len(where)), use_cache=False)
     for handle in handles:
         handle.remove()
-    torch.testing.assert_close(found, TARGET.read(normed[0][:, -1], model.anatomy), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found, TARGET.of_normed(normed[0][:, -1], model.anatomy), rtol=0, atol=1e-12)
     assert len(set(found.tolist())) == len(where)
 
 

@@ -22,12 +22,12 @@ from microtome.circuit.edges import (
 )
 from microtome.circuit.loadings import head_loadings
 from microtome.circuit.operator import LinearOperator
-from microtome.circuit.target import Target
+from microtome.circuit.target import TokenTarget
 from microtome.model.frozen import freeze
 from microtome.model.replay import replay
 from tiny_models import FAMILIES
 
-TARGET = Target((5, 8), ("a", "b"), (6,), ("c",))
+TARGET = TokenTarget((5, 8), ("a", "b"), (6,), ("c",))
 N_TOKENS = 9
 
 

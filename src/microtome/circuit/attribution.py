@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit.basis import Cut, side_by_side
-from microtome.circuit.operator import LinearOperator
+from microtome.circuit.operator import LinearOperator, Separately
 from microtome.circuit.places import Place, leaving, reading, site_of
 from microtome.circuit.question import Question
-from microtome.circuit.target import Target, uncapped
+from microtome.circuit.target import Target
 from microtome.core.registry import Registry
 from microtome.model import edits
 
@@ -43,18 +43,14 @@ class _Backward:
         frozen = cut.frozen
         self.start, self.end, self.n, self.dtype = 0, frozen.n_positions, 1, frozen.embed.dtype
         self.units = [torch.zeros_like(block.values) for block in cut.blocks]
-        position = target.position % frozen.n_positions
-        direction = target.direction(frozen.logits(position), frozen.anatomy)
-        self._cut, self._position, self._vector = cut, position, frozen.pull_direction(direction, position)
-        self._ends = leaving(Place(len(frozen.layers), "resid"))
+        self._cut, self._target = cut, Separately(target.read(cut), 0, frozen.n_positions)
         self._reading = defaultdict(list)
         for index, block in enumerate(cut.blocks):
             for place in block.reads:
                 self._reading[reading(place, parallel=frozen.parallel)].append((index, place))
 
     def enter(self, x: Float[Tensor, "1 p w"], stop: int) -> int:
-        if stop == self._ends:
-            x[0, self._position] += self._vector
+        self._target.enter(x, stop)
         for index, place in self._reading.get(stop, ()):
             x[0] += self._cut.blocks[index].pull(place, self.units[index])
         return 1
@@ -147,14 +143,11 @@ def between(start: Float[Tensor, "p *e"], end: Float[Tensor, "p *e"], steps: int
 
 def _live(question: Question, sites: list[str], moved: str, path: Tensor) -> dict[str, Tensor]:
     """The live network's gradients at sites, averaged over a path that one site takes; the rest follows."""
-    model, target, position = question.model, question.target, question.target.position
-
-    def metric(logits: Float[Tensor, "b p v"]) -> Float[Tensor, ""]:
-        return target.value(uncapped(logits[:, 0 if position == -1 else position], model.anatomy)).sum()
-
-    run = model.run(
-        [question.clean.frozen.ids] * len(path), capture=sites, backward=metric,
-        edits=[edits.set(moved, path, may_be_empty=moved != "embed")], last_logits_only=position == -1,
+    live = question.target.live(question.model)
+    run = question.model.run(
+        [question.clean.frozen.ids] * len(path), capture=sites, backward=live.metric,
+        edits=[edits.set(moved, path, may_be_empty=moved != "embed"), *live.edits],
+        last_logits_only=live.last_logits_only,
     )  # fmt: skip
     return {site: run.grad[site].mean(0) for site in sites}
 

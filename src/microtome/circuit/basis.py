@@ -131,11 +131,13 @@ class Cut:
         blocks: in the order in which the last of what each reads passes.
         written: what stands beside units at each place that they write. There the pass is cut: what lies below
             reaches what lies above through units, error and skip alone.
+        asked: places inside branches that a target reads.
     """
 
     frozen: Frozen
     blocks: Sequence[BlockUnits]
     written: Mapping[Place, Written]
+    asked: frozenset[Place] = frozenset()
 
     @cached_property
     def values(self) -> Float[Tensor, "k p u"]:
@@ -149,8 +151,8 @@ class Cut:
 
     @cached_property
     def read(self) -> frozenset[Place]:
-        """Places that units read."""
-        return frozenset(place for block in self.blocks for place in block.reads)
+        """Places that units or the target read."""
+        return self.asked.union(place for block in self.blocks for place in block.reads)
 
     @property
     def n_candidates(self) -> int:

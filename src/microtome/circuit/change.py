@@ -77,7 +77,7 @@ def _differences(clean: Cut, other: Cut, target: Target) -> Change:
         slack=flowing.slack(),
         streams=flowing.streams(),
         branch_constants={},
-        target=target_value(here, target) - target_value(there, target),
+        target=target.on(here) - target.on(there),
         start=_first(here.embed - there.embed),
         against=True,
     )
@@ -99,7 +99,7 @@ def _values(clean: Cut, target: Target) -> Change:
         slack=flowing.slack(),
         streams=flowing.streams(),
         branch_constants=_branch_constants(clean),
-        target=target_value(frozen, target),
+        target=target.on(frozen),
         start=0,
         against=False,
     )
@@ -149,6 +149,7 @@ class _Flowing:
                 (Place(index, "resid_mid"), passed.between),
             ):
                 found |= {arriving(place): stream, leaving(place): stream}
+            found |= {leaving(out): passed.between, leaving(mlp): passed.leaving}
             if heads in read:
                 found[arriving(heads)] = layer.attention.push_heads(passed.entering[None])[0]
             if out in read:
@@ -223,8 +224,3 @@ def _first(embed: Float[Tensor, "p d"]) -> int:
     """The first position that differs; on the prefix before it both prompts compute the same."""
     different = (embed != 0).any(1).nonzero()
     return int(different[0]) if len(different) else embed.shape[0] - 1
-
-
-def target_value(frozen: Frozen, target: Target) -> float:
-    """M on a frozen prompt."""
-    return float(target.read(frozen.normed[target.position], frozen.anatomy))

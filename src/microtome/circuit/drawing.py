@@ -15,6 +15,7 @@ from microtome.circuit.loadings import head_loadings, strongest
 from microtome.circuit.nodes import names, node_of, with_tokens
 from microtome.circuit.operator import LinearOperator
 from microtome.circuit.placed import Placed
+from microtome.circuit.target import TokenTarget
 from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.model.tokens import token_text
@@ -166,8 +167,8 @@ def _assemble(
         counterfactual_ids=None if other is None else tuple(other.ids),
         target=target.texts,
         against=target.against_texts,
-        target_ids=target.ids,
-        against_ids=target.against_ids,
+        target_ids=target.ids if isinstance(target, TokenTarget) else (),
+        against_ids=target.against_ids if isinstance(target, TokenTarget) else (),
         target_position=target.position % clean.n_positions,
         value=logit.value,
         counterfactual_value=logit.counterfactual_value,

@@ -173,11 +173,8 @@ def read_vectors(clean: Cut, target: Target, chosen: Chosen) -> Placed:
         for place in block.reads
         if len(here := chosen.at(index))
     ]
-    position = target.position % frozen.n_positions
-    vector = frozen.pull_direction(target.direction(frozen.logits(position), frozen.anatomy), position)
-    last = chosen.positions.new_tensor([position])
-    stop = torch.full_like(last, leaving(Place(len(frozen.layers), "resid")))
-    parts.append(Placed(torch.full_like(last, len(chosen)), stop, last, vector[None], 0))
+    last = target.read(clean)
+    parts.append(replace(last, owners=last.owners + len(chosen)))
     return _gathered(parts, len(chosen) + 1)
 
 
@@ -267,9 +264,7 @@ def _own(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> tuple[Floa
         if not flow.against and len(here):
             constant[here] = block.read_constant(positions, units)
     if not flow.against:
-        logits = frozen.logits(target.position % frozen.n_positions)
-        direction = target.direction(logits, frozen.anatomy)
-        constant[n] = frozen.direction_constant(direction) + target.bias(logits, frozen.anatomy)
+        constant[n] = target.constant(clean)
     return value, constant
 
 

@@ -71,6 +71,6 @@ def patched(question: Question, where: Bool[Tensor, "s k p u"]) -> Float[Tensor,
             width = block.values.shape[1]
             if bool(masks[:, i].any()):
                 interventions.append(block.set(question.baseline.units[i, :, :width], masks[:, i, :, :width]))
-        run = question.model.run([ids] * len(masks), ["norm.final"], edits=interventions)
-        found.append(target.read(run["norm.final"][:, target.position], question.model.anatomy))
+        run = question.model.run([ids] * len(masks), target.sites, edits=interventions)
+        found.append(target.of(run, question.model.anatomy))
     return torch.cat(found)

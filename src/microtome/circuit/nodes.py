@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from microtome.circuit.basis import BlockUnits
-from microtome.circuit.change import target_value
 from microtome.circuit.graph import Kind, Node
 from microtome.circuit.places import site_of
 from microtome.circuit.traced import Traced
@@ -114,16 +113,15 @@ def _bias(traced: Traced, layer: int) -> Node:
 
 def _logit(traced: Traced, _: int) -> Node:
     question, target = traced.question, traced.question.target
-    against = " or ".join(target.against_texts) or "mean"
     clean, other = question.clean.frozen, question.other
     return _node(
         id="logit",
         kind="logit",
-        layer=len(clean.layers),
+        layer=target.layer(len(clean.layers)),
         position=target.position % clean.n_positions,
-        label=f"{' or '.join(target.texts)} − {against}",
-        value=target_value(clean, target),
-        counterfactual_value=None if other is None else target_value(other.frozen, target),
+        label=target.label,
+        value=target.on(clean),
+        counterfactual_value=None if other is None else target.on(other.frozen),
         attribution=traced.flow.target,
     )
 

@@ -154,7 +154,7 @@ class LinearOperator:
         yield from way.back_past(Place(len(self.frozen.layers), "resid"))
         for index in reversed(range(len(self.frozen.layers))):
             out, layer = Place(index, "mlp.out"), self.frozen.layers[index]
-            yield way.moment(leaving(out))
+            yield from way.leave(out)
             beside = way.skipped_back(index)
             if out in self.cut.read:
                 branch = way.branch(arriving(out), layer.layer.sizes.d)
@@ -170,7 +170,7 @@ class LinearOperator:
     def _down_attention(self, way: "_Way", index: int) -> Iterator[Moment]:
         layer, heads, out = self.frozen.layers[index], Place(index, "attn.heads"), Place(index, "attn.out")
         size = layer.layer.sizes
-        yield way.moment(leaving(out))
+        yield from way.leave(out)
         mixed = None
         if out not in self.cut.written:
             mixed = layer.attention.pull_outputs(way.now)
@@ -234,7 +234,7 @@ class _Way:
         yield from self.leave(place)
 
     def leave(self, place: Place) -> Iterator[Moment]:
-        """What is written at a place joins the stream."""
+        """What is written at a place joins the stream; on the way down, what reads there sets out."""
         self.enter(leaving(place))
         yield self.moment(leaving(place))
 

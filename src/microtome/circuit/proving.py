@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.circuit.aiming import target_of
 from microtome.circuit.attribution import DEFAULT_RULE, RULES, Rule, scored
 from microtome.circuit.basis import Basis, side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
@@ -16,7 +17,7 @@ from microtome.circuit.naming import NEURONS, Units, basis_of, is_kept
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import FORMAT, Proof
 from microtome.circuit.question import Question, ask
-from microtome.circuit.target import Target, resolve
+from microtome.circuit.target import resolve
 from microtome.circuit.weighing import Plan, ProofConfig, weigh
 from microtome.core.artefact import RunCard
 from microtome.core.errors import FormatError, WrongUse
@@ -112,7 +113,7 @@ def _prove_graph(wide: Model, graph: Graph, plan: Plan, basis: Basis, model: dic
             found=f"a size of {plan.sizes[-1]:,}, and a ranking of {len(graph.ranking):,} units",
             do="give smaller sizes, or trace with a larger `ranked`",
         )
-    target = Target(graph.target_ids, graph.target, graph.against_ids, graph.against, graph.target_position)
+    target = target_of(graph, wide)
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
     question = ask(wide, list(graph.ids), other, target, basis)
     found = _score(question, _ranked(graph, question), plan)
@@ -125,7 +126,7 @@ def _prove_graph(wide: Model, graph: Graph, plan: Plan, basis: Basis, model: dic
             do="name a target that the prompt supports more than its counterfactual does",
         )
     data = {"claim": graph.prompt, "ids": list(graph.ids), "counterfactual_ids": other}
-    data |= {"target_ids": list(target.ids), "against_ids": list(target.against_ids), "position": graph.target_position}
+    data |= {"target": target.to_dict(), "position": graph.target_position}
     return weigh([found], {}, plan, "prompt", _card(model, plan, basis, rule, data))
 
 
@@ -186,8 +187,7 @@ def _score_task(
     for i, row in enumerate(track(fit.rows, f"proving {task.name}")):
         target = resolve(model, row.clean, members(row.target), members(row.against))
         pair = [model.batch(text).tokens[0] for text in (row.clean, row.counterfactual)]
-        run = model.run(pair, ["norm.final"])
-        here, there = target.read(run["norm.final"][:, -1], model.anatomy).tolist()
+        here, there = target.of(model.run(pair, target.sites), model.anatomy).tolist()
         if not (here > 0 > there):
             dropped["the model gets wrong"] += 1
             continue

@@ -1,6 +1,6 @@
 """A question about a prompt: both prompts frozen, the target, and what clean values are compared with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from microtome.circuit.baseline import Baseline, baseline
@@ -42,6 +42,8 @@ def ask(model: Model, prompt: Any, counterfactual: Any, target: Target, basis: B
         same_length(model, prompt, counterfactual)
         other = freeze(model, counterfactual)
     here, there = cut(basis, clean, other)
+    here = replace(here, asked=target.looked_at(len(clean.layers)))
+    target.read(here)  # refuses a target that nothing on this prompt made
     return Question(model, prompt, counterfactual, here, there, target, baseline(model, here, there))
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.circuit.aiming import Explained, aim
 from microtome.circuit.attribution import RULES, scored
 from microtome.circuit.change import Change, change
 from microtome.circuit.drawing import draw
@@ -13,7 +14,7 @@ from microtome.circuit.edges import Chosen, direct_edges
 from microtome.circuit.graph import FORMAT, Graph
 from microtome.circuit.naming import NEURONS, Units, basis_of
 from microtome.circuit.question import Question, ask
-from microtome.circuit.target import Tokens, resolve
+from microtome.circuit.target import Tokens
 from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.core.errors import WrongUse
@@ -26,7 +27,7 @@ def trace(
     model: Model,
     prompt: Any,
     counterfactual: Any = None,
-    target: Tokens = None,
+    target: Explained = None,
     against: Tokens = None,
     basis: Units = NEURONS,
     max_nodes: int = 1024,
@@ -43,7 +44,8 @@ def trace(
         model: opened by `microtome.open`.
         prompt: a text or token ids.
         counterfactual: as many tokens, with what matters changed; None traces values instead of changes.
-        target: a token's text or id, several (logsumexp), or None for the top token.
+        target: a token's text or id, several (logsumexp), or None for the top token; or what `microtome.target` gives:
+            a neuron, a unit of a dictionary, a probe, or a direction at a site.
         against: likewise; None for the mean logit.
         basis: the units: neurons, or a dictionary of transcoders or the name or path of one.
         max_nodes: how many units become nodes before pruning.
@@ -61,7 +63,7 @@ def trace(
     with working("tracing", 3) as step:
         wide = in_float32(model)
         units = basis_of(wide, basis)
-        asked = resolve(wide, prompt, target, against, settings.position)
+        asked = aim(wide, prompt, target, against, settings.position)
         question = ask(wide, prompt, counterfactual, asked, units)
         step()
         flow = change(question.clean, question.other, question.target)
@@ -79,6 +81,7 @@ def trace(
             "ids": question.clean.frozen.ids,
             "counterfactual_ids": None if question.other is None else question.other.frozen.ids,
             "basis": units.card,
+            "target": asked.to_dict(),
         },
     )
     return draw(Traced(question, flow, scores, chosen, matrix), settings, card)

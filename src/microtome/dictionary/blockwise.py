@@ -64,3 +64,17 @@ def write_vectors(units: Units, write: int) -> Float[Tensor, "u e"]:
     """What a block's units write at one of the dictionary's sites."""
     vectors = units.W_dec.view(len(units.W_dec), len(units.block.writes), -1)
     return vectors[:, units.block.writes.index(write)].contiguous()
+
+
+def line_value(dictionary: "Dictionary", number: int, unit: int, inputs: Inputs) -> Float[Tensor, "t"]:
+    """A unit's activation on each token, with gradients to the inputs: a line where it is active, zero elsewhere."""
+    units, how = block_of(dictionary, number), dictionary.conventions.normalised
+    own = torch.tensor([unit - dictionary.geometry.starts[number]], device=units.W_enc.device)
+    x = torch.stack([inputs[dictionary.reads[one]] for one in units.block.reads], 1).to(units.W_enc)
+    given, off = normal(x, how).flatten(1), shift(dictionary, units)
+    factor, constant = dictionary.architecture.line(units, own)
+    line = factor * ((given if off is None else given - off) @ units.W_enc[own[0]]) + constant
+    with torch.no_grad():
+        found = active(dictionary, number, {site: one.detach() for site, one in inputs.items()})
+        here = found.picks.rows[(found.picks.ids == own) & found.firing]
+    return torch.zeros_like(line).index_copy(0, here, line[here])

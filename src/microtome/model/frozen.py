@@ -205,7 +205,16 @@ def freeze(model: "Model", inputs: Any) -> Frozen:
             found=f"weights in {model.card['dtype']}",
             do="open the model with dtype='float32'; `trace` and `prove` do so on a copy",
         )
-    names = ["attn.pattern.*", "attn.heads.*", "attn.out.*", "mlp.in.*", "mlp.neurons.*", "mlp.out.*", "resid.*"]
+    names = [
+        "attn.in.*",
+        "attn.pattern.*",
+        "attn.heads.*",
+        "attn.out.*",
+        "mlp.in.*",
+        "mlp.neurons.*",
+        "mlp.out.*",
+        "resid.*",
+    ]
     names += [] if model.anatomy.parallel else ["resid_mid.*"]
     for i, layer in enumerate(model.anatomy.layers):
         if layer.experts is None:

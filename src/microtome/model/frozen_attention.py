@@ -19,7 +19,7 @@ class FrozenAttention:
     """Attention of one layer.
 
     Attributes:
-        stream: what its norm reads, `[p, d]`.
+        stream: what its norm reads, `[p, d]`; `given`: what it gives, which attention reads.
         pattern: `[h, query, key]`.
         heads: each head's mix of values, `[p, hc]`.
         out: what it adds to the stream, `[p, d]`.
@@ -29,17 +29,12 @@ class FrozenAttention:
     def __init__(self, layer: Layer, run: Run, index: int):
         self.layer = layer
         self.stream: Float[Tensor, "p d"] = run[f"resid.{index}"][0]
+        self.given: Float[Tensor, "p d"] = run[f"attn.in.{index}"][0]
         self.pattern: Float[Tensor, "h p p"] = run[f"attn.pattern.{index}"][0]
         self.heads: Float[Tensor, "p hc"] = run[f"attn.heads.{index}"][0].flatten(1)
         self.out: Float[Tensor, "p d"] = run[f"attn.out.{index}"][0]
         self.scale = scale_of(layer.attn_norm, self.stream)
         self.post_scale = scale_of(layer.attn_post_norm, plus(self.heads @ layer.w_o.flatten(1).T, layer.b_o))
-
-    @property
-    def given(self) -> Float[Tensor, "p d"]:
-        """What attention reads, after its norm."""
-        norm = self.layer.attn_norm
-        return self.stream if norm is None else through(norm, self.scale, self.stream)
 
     @cached_property
     def weighted_pattern(self) -> Float[Tensor, "h p p"]:

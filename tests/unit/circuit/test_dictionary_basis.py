@@ -20,7 +20,7 @@ from microtome.circuit.nodesets import rankings
 from microtome.circuit.places import Place
 from microtome.circuit.proving import prove
 from microtome.circuit.question import ask
-from microtome.circuit.target import Target
+from microtome.circuit.target import TokenTarget
 from microtome.circuit.trace import choose, trace
 from microtome.circuit.traced import TraceConfig
 from microtome.circuit.weighing import ProofConfig
@@ -40,7 +40,7 @@ from microtome.model.replay import replay
 from microtome.report.writer import report
 
 CLEAN, OTHER = [1, 7, 30, 12, 55, 8, 41], [1, 7, 30, 80, 55, 8, 41]
-TARGET = Target((5, 8), ("a", "b"), (6,), ("c",))
+TARGET = TokenTarget((5, 8), ("a", "b"), (6,), ("c",))
 UNITS = 32
 ALL = TraceConfig(node_share=1.0, edge_share=1.0)
 
@@ -192,7 +192,7 @@ def test_a_score_is_the_slope_of_what_an_edit_does(tiny, skip):
 
     def after(unit, by):
         edit = edits.add(dictionary, by, units=unit, positions=position)
-        return float(TARGET.read(model.run(CLEAN, ["norm.final"], edits=edit)["norm.final"][0, -1], model.anatomy))
+        return float(TARGET.of_normed(model.run(CLEAN, ["norm.final"], edits=edit)["norm.final"][0, -1], model.anatomy))
 
     for index, layer in enumerate(question.clean.blocks):
         for column in layer.values[position].nonzero()[:3, 0].tolist():
@@ -225,7 +225,7 @@ def test_patching_sets_units_and_keeps_the_live_error(tiny):
     written = (question.other.values[0] - question.clean.values[0])[:, : len(units.ids)]
     moved = written @ next(dictionary.units).W_dec[units.ids]
     handle = model.anatomy.layers[0].mlp.register_forward_hook(lambda module, args, out: out + moved)
-    expected = TARGET.read(model.run(CLEAN, ["norm.final"])["norm.final"][0, -1], model.anatomy)
+    expected = TARGET.of_normed(model.run(CLEAN, ["norm.final"])["norm.final"][0, -1], model.anatomy)
     handle.remove()
     assert float(patched(question, where)[0]) == pytest.approx(float(expected), abs=1e-12)
 

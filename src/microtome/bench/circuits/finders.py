@@ -12,14 +12,13 @@ from torch import Tensor
 
 from microtome.circuit.attribution import DEFAULT_RULE, RULES, between, scored
 from microtome.circuit.basis import Basis
-from microtome.circuit.change import target_value
 from microtome.circuit.naming import NEURONS as NEURON_BASIS
 from microtome.circuit.naming import basis_of
 from microtome.circuit.patching.components import Edge, components_of
 from microtome.circuit.patching.method import METHODS
 from microtome.circuit.patching.patching import patch
 from microtome.circuit.question import Question, ask
-from microtome.circuit.target import resolve, uncapped
+from microtome.circuit.target import resolve
 from microtome.core.errors import UnknownName
 from microtome.data.row import members
 from microtome.data.task import Task
@@ -126,14 +125,14 @@ def _by_trace(model: Model, task: Task, basis: Basis, rule: str, unit: str | Non
             | _named("head", _through_values(question))
             | (_named(unit, units) if unit else {})
         )
-        falls.append(target_value(question.clean.frozen, target) - _other_value(question))
+        falls.append(target.on(question.clean.frozen) - _other_value(question))
     nodes = {name: fmean(abs(one[name]) for one in rows) for name in rows[0]}
     return Claims(nodes, {}, SHARE * fmean(map(abs, falls)))
 
 
 def _other_value(question: Question) -> float:
     assert question.other is not None
-    return target_value(question.other.frozen, question.target)
+    return question.target.on(question.other.frozen)
 
 
 def _named(kind: str, scores: Float[Tensor, "l n"]) -> dict[str, float]:
@@ -150,14 +149,18 @@ def _through_values(question: Question) -> Float[Tensor, "l h"]:
         edits.set(f"attn.pattern.{i}", both[f"attn.pattern.{i}"][1:], may_be_empty=True) for i in range(model.n_layers)
     ]
 
-    def metric(logits: Float[Tensor, "b p v"]) -> Float[Tensor, ""]:
-        return target.value(uncapped(logits[:, target.position], model.anatomy)).sum()
-
+    live = target.live(model)
     found = []
     for site in sites:
         start, end = both[site]
         way = [edits.set(site, between(start, end, STEPS), may_be_empty=True)]
-        run = model.run([question.clean.frozen.ids] * STEPS, [site], backward=metric, edits=[*held, *way])
+        run = model.run(
+            [question.clean.frozen.ids] * STEPS,
+            [site],
+            backward=live.metric,
+            edits=[*held, *way, *live.edits],
+            last_logits_only=live.last_logits_only,
+        )
         found.append(((end - start) * run.grad[site].mean(0)).sum((0, 2)))
     return torch.stack(found)
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from microtome.circuit.basis import Slice, Written
 from microtome.circuit.placeable import require_places, stream_place
-from microtome.circuit.places import READ_PAST_A_NORM, Place, place_of
+from microtome.circuit.places import Place, place_of
+from microtome.circuit.standing import norm_before, onto_stream, standing
 from microtome.core.fingerprint import of_tensors
 from microtome.dictionary.basis import At, Beside, Lines, on_prompt
 from microtome.dictionary.dictionary import Dictionary
@@ -21,7 +22,6 @@ from microtome.model import edits
 from microtome.model.edits import Edit
 from microtome.model.frozen import Frozen, FrozenLayer
 from microtome.model.model import Model
-from microtome.model.norms import Norm
 
 
 class LinearSkip:
@@ -76,13 +76,13 @@ class DictionaryBlock:
         """See `BlockUnits.read`: nothing where the unit is not active, as for a neuron whose ReLU is shut."""
         one = self._read[place]
         size = one.given[positions] * self._active[positions, columns, None]
-        return self._onto_stream(place, one.vectors[columns] * size, positions)
+        return onto_stream(self.frozen, place, one.vectors[columns] * size, positions)
 
     def read_constant(self, positions: Int[Tensor, "n"], columns: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
         """See `BlockUnits.read_constant`."""
         constant = self._constants[columns]
         for place, one in self._read.items():
-            norm = self._norm(place)[0]
+            norm = norm_before(self.frozen, place)[0]
             if norm is not None and norm.bias is not None:
                 constant = constant + one.given[positions, 0] * (one.vectors[columns] @ norm.bias)
         return constant * self._active[positions, columns]
@@ -105,7 +105,7 @@ class DictionaryBlock:
     def pull(self, place: Place, gradients: Float[Tensor, "p u"]) -> Float[Tensor, "p w"]:
         """See `BlockUnits.pull`."""
         one = self._read[place]
-        return self._onto_stream(place, (gradients * self._active) @ one.vectors * one.given, slice(None))
+        return onto_stream(self.frozen, place, (gradients * self._active) @ one.vectors * one.given, slice(None))
 
     def live_gradients(self, found: Mapping[str, Tensor]) -> Float[Tensor, "p u"]:
         """See `BlockUnits.live_gradients`."""
@@ -120,24 +120,6 @@ class DictionaryBlock:
     def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:
         """See `BlockUnits.set`."""
         return edits.set(self.dictionary, values[None], units=self.ids, where=where, may_be_empty=True)
-
-    def _norm(self, place: Place) -> tuple[Norm | None, Tensor | None]:
-        """The norm between the stream and what is read, and its scale."""
-        if place.kind not in READ_PAST_A_NORM:
-            return None, None
-        layer = self.frozen.layers[place.layer]
-        if place.kind == "mlp.in":
-            return layer.layer.mlp_norm, layer.mlp_scale
-        return layer.layer.attn_norm, layer.attention.scale
-
-    def _onto_stream(
-        self, place: Place, vectors: Float[Tensor, "n d"], positions: Int[Tensor, "n"] | slice
-    ) -> Float[Tensor, "n w"]:
-        """Vectors on what is read, as vectors on the stream before its norm; of heads, as `push_heads` scales them."""
-        if place.kind == "attn.heads":
-            return vectors / self.frozen.layers[place.layer].attention.heads_scale[positions]
-        norm, scale = self._norm(place)
-        return vectors if norm is None or scale is None else norm.pull(vectors, scale[positions])
 
 
 class _Read:
@@ -185,9 +167,7 @@ class DictionaryUnits:
 
     def __init__(self, dictionary: Dictionary, model: Model):
         require_places(dictionary, model)
-        weight = next(model.module.parameters())
-        same = dictionary.b_dec.device == weight.device and dictionary.b_dec.dtype == weight.dtype
-        self.dictionary = dictionary if same else copy.deepcopy(dictionary).to(weight)
+        self.dictionary = as_model(dictionary, model)
         self.card = {
             "weights": of_tensors(sorted(dictionary.state_dict().items())),
             "writes": list(dictionary.writes),
@@ -199,7 +179,7 @@ class DictionaryUnits:
         geometry = self.dictionary.geometry
         found = [
             on_prompt(
-                self.dictionary, _standing(prompt, geometry.reads), _standing(prompt, geometry.writes),
+                self.dictionary, _all(prompt, geometry.reads), _all(prompt, geometry.writes),
                 range(len(geometry.blocks)),
             )
             for prompt in prompts
@@ -234,26 +214,12 @@ def _beside(prompt: Frozen, site: str, found: Beside) -> Written:
     return Written(constant, found.error, LinearSkip(layer, found.skip))
 
 
-def _standing(prompt: Frozen, sites: Sequence[str]) -> dict[str, Float[Tensor, "p _"]]:
-    """What stands at sites on a prompt."""
-    return {site: _at(prompt, place_of(site, len(prompt.layers))) for site in sites}
+def _all(prompt: Frozen, sites: Sequence[str]) -> dict[str, Float[Tensor, "p w"]]:
+    return {site: standing(prompt, site) for site in sites}
 
 
-def _at(prompt: Frozen, place: Place) -> Float[Tensor, "p _"]:
-    if place.layer == len(prompt.layers):
-        return prompt.final
-    layer = prompt.layers[place.layer]
-    match place.kind:
-        case "resid":
-            return layer.stream
-        case "attn.in":
-            return layer.attention.given
-        case "attn.heads":
-            return layer.attention.heads
-        case "attn.out":
-            return layer.attention.out
-        case "resid_mid":
-            return layer.between
-        case "mlp.in":
-            return layer.mlp_in
-    return layer.mlp_out
+def as_model(dictionary: Dictionary, model: Model) -> Dictionary:
+    """The dictionary on the device and in the dtype of a model; a copy where it is elsewhere."""
+    weight = next(model.module.parameters())
+    same = dictionary.b_dec.device == weight.device and dictionary.b_dec.dtype == weight.dtype
+    return dictionary if same else copy.deepcopy(dictionary).to(weight)
