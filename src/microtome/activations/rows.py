@@ -13,6 +13,7 @@ from torch import Tensor
 from microtome.activations.contexts import ContextBatch, Contexts, Cursor
 from microtome.cluster.crew import ONE_PROCESS, Crew
 from microtome.core.errors import CheckFailed, WrongUse
+from microtome.model.certificate import WATCHING, relied_on
 from microtome.model.model import Model
 
 SAMPLE = 4096  # rows over which the median norm is taken
@@ -59,6 +60,7 @@ def widths_of(model: Model, sites: Sequence[str]) -> dict[str, int]:
     Raises:
         SiteNotFound: a site does not exist.
         WrongUse: no site, one that has no fixed width for each token, or a model under edits.
+        CheckFailed: the certificate found that what is watched is not what the model does.
     """
     patterns = [sites] if isinstance(sites, str) else list(sites)
     if not patterns:
@@ -68,6 +70,7 @@ def widths_of(model: Model, sites: Sequence[str]) -> dict[str, int]:
             "read activations", found="a model with edits in force", do="leave `with model.edit(…)` before: a run card "
             "could not tell them"
         )  # fmt: skip
+    relied_on(model.certificate, WATCHING, "read activations")
     run = model.run([[0, 0]], capture=patterns)
     for site, tensor in run.items():
         if len(model.site(site).kind.position_axes) > 1 or tensor.shape[:2] != (1, 2):

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from microtome.circuit.baseline import Baseline, baseline
 from microtome.circuit.basis import Basis, Cut
 from microtome.circuit.cutting import cut
 from microtome.circuit.target import Target
+from microtome.core.counting import counted
 from microtome.core.errors import WrongUse
 from microtome.model.frozen import freeze
 from microtome.model.model import Model
@@ -35,7 +38,11 @@ class Question:
 
 
 def ask(model: Model, prompt: Any, counterfactual: Any, target: Target, basis: Basis) -> Question:
-    """Freezes both prompts, once they are known to be comparable, and cuts them into the units of a basis."""
+    """Freezes both prompts, once they are known to be comparable, and cuts them into the units of a basis.
+
+    Raises:
+        WrongUse: the prompts cannot be compared, or the one prompt is what every text begins with.
+    """
     clean = freeze(model, prompt)
     other = None
     if counterfactual is not None:
@@ -44,7 +51,15 @@ def ask(model: Model, prompt: Any, counterfactual: Any, target: Target, basis: B
     here, there = cut(basis, clean, other)
     here = replace(here, asked=target.looked_at(len(clean.layers)))
     target.read(here)  # refuses a target that nothing on this prompt made
-    return Question(model, prompt, counterfactual, here, there, target, baseline(model, here, there))
+    other_values = baseline(model, here, there)
+    if torch.allclose(other_values.embed, clean.embed):
+        shown = ", ".join(repr(token_text(model, one)) for one in clean.ids)
+        raise WrongUse(
+            "trace",
+            found=f"a prompt of {counted(len(clean.ids), 'token')}, {shown}, which says no more than its baseline",
+            do="give a prompt that goes on after the token that every text begins with",
+        )
+    return Question(model, prompt, counterfactual, here, there, target, other_values)
 
 
 def same_length(model: Model, prompt: Any, counterfactual: Any) -> None:

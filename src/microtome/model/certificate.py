@@ -14,6 +14,8 @@ FORMAT = 3
 
 BATCHES = frozenset({"batched rows", "padding side"})
 """Rows that runs of several rows of different length rely on."""
+WATCHING = frozenset({"watched pass", "site shapes", "module sites"})
+"""Rows that whatever keeps activations relies on."""
 CACHE = frozenset({"cached steps"})
 """Rows that generation relies on."""
 ATTRIBUTION = frozenset(
@@ -156,6 +158,16 @@ class Certificate:
             return cls(tuple(Check(**row) for row in kept["rows"]), kept["model"], kept["versions"])
         except (KeyError, TypeError) as error:
             raise FormatError(what, found=f"no whole certificate ({error})", do=do) from error
+
+
+def relied_on(certificate: Certificate | None, rows: Collection[str], what: str) -> None:
+    """Passes models that were found fit for what is about to be done, or of which nothing was measured.
+
+    Raises:
+        CheckFailed: one of the rows failed.
+    """
+    if certificate is not None:
+        certificate.require(rows, what=what)
 
 
 def _failure(row: Check) -> str:

@@ -97,7 +97,7 @@ def options(module: PreTrainedModel, decoding: Decoding) -> dict[str, Any]:
         warnings.warn(
             f"the text is generated without the model's own settings {shown}; own_settings=True applies them",
             GenerationWarning,
-            stacklevel=5,
+            stacklevel=4,  # whoever called `Model.generate`
         )
     kept = named if decoding.own_settings else {}
     unasked = {} if decoding.sample else dict.fromkeys(OF_DRAWS)  # transformers complains of them

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from microtome.core.showing import html_of
 from microtome.model.anatomy import Layer
-from microtome.model.certificate import ATTRIBUTION
+from microtome.model.certificate import ATTRIBUTION, relied_on
 from microtome.model.projections import require_plain_weights
 from microtome.model.tokens import one_row, token_id, token_text
 
@@ -76,8 +76,7 @@ def direct_attribution(
 ) -> DirectAttribution:
     """See `Model.direct_attribution`."""
     require_plain_weights(model.anatomy, "attribute a logit directly")
-    if model.certificate is not None:
-        model.certificate.require(ATTRIBUTION, what="attribute a logit directly")
+    relied_on(model.certificate, ATTRIBUTION, "attribute a logit directly")
     batch = one_row(model, inputs, "attribute a logit directly")
     ids = token_id(model, target), None if against is None else token_id(model, against)
     place = batch.token(0, position)

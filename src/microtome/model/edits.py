@@ -149,7 +149,8 @@ def _short(what: tuple[Any, ...] | str) -> str:
     return f"({', '.join(map(str, what[:5]))}, … {len(what)} in all)"
 
 
-Edits = Edit | Mapping[str, Computed] | tuple[str, Computed] | Iterable[Edit | tuple[str, Computed]]
+OneEdit = Edit | tuple[str, Computed] | Mapping[str, Computed]
+Edits = OneEdit | Iterable[OneEdit]
 """One edit or several; sites with functions, as a pair or as a mapping, stand for `set(site, function)`."""
 
 
@@ -277,10 +278,11 @@ def those(edits: Any) -> tuple[Edit, ...]:
     Raises:
         WrongUse: one of them is no edit.
     """
-    if isinstance(edits, Mapping):
-        edits = edits.items()
-    given = tuple(edits) if isinstance(edits, Iterable) and not _is_pair(edits) else (edits,)
-    return tuple(_one_of_those(one) for one in given)
+    several = isinstance(edits, Iterable) and not isinstance(edits, Mapping) and not _is_pair(edits)
+    given = list(edits) if several else [edits]
+    return tuple(
+        _one_of_those(one) for each in given for one in (each.items() if isinstance(each, Mapping) else (each,))
+    )
 
 
 def _is_pair(given: Any) -> bool:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from microtome.core.counting import counted
 from microtome.core.errors import WrongUse
 from microtome.core.sites import Site, Sites, site
-from microtome.model.certificate import CACHE
+from microtome.model.certificate import CACHE, relied_on
 from microtome.model.decoding import Decoding, options
 from microtome.model.edits import Edits
 from microtome.model.inputs import Batch
@@ -87,8 +87,7 @@ def generate(
     module = model.module
     if not (isinstance(module, PreTrainedModel) and model.network.generates):
         raise model.network.lacking(f"generate with {model.name!r}", "no way to generate")
-    if model.certificate is not None:
-        model.certificate.require(CACHE, what="generate")
+    relied_on(model.certificate, CACHE, "generate")
     batch = model.batch(inputs, padding="left")
     _check_room(batch, decoding.max_new_tokens, model.network.longest)
     wanted = model.network.select(capture)

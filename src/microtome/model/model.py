@@ -13,11 +13,11 @@ from transformers import PreTrainedTokenizerBase
 from microtome.core.errors import WrongUse
 from microtome.core.sites import Site
 from microtome.model.anatomy import Anatomy, dtype_of
-from microtome.model.certificate import BATCHES, Certificate
+from microtome.model.certificate import BATCHES, Certificate, relied_on
 from microtome.model.decoding import Decoding
 from microtome.model.direct_attribution import DirectAttribution, direct_attribution
 from microtome.model.edit_values import means
-from microtome.model.edits import Computed, Edit, Edits
+from microtome.model.edits import Edits, OneEdit
 from microtome.model.forward import Metric, forward
 from microtome.model.generation import generate
 from microtome.model.inputs import Batch, Side, check_ids, to_batch
@@ -168,8 +168,8 @@ class Model:
             WrongUse: inputs that cannot be run, or `edits` that are none.
         """
         batch = self.batch(inputs, padding=padding)
-        if batch.padded and self.certificate is not None:
-            self.certificate.require(BATCHES, what="run rows of different length")
+        if batch.padded:
+            relied_on(self.certificate, BATCHES, "run rows of different length")
         every = (*self.in_force, *resolved(self, edits))
         return forward(self.network, batch, capture, every, backward=backward, last_logits_only=last_logits_only)
 
@@ -179,7 +179,7 @@ class Model:
         return bool(self.in_force)
 
     @contextmanager
-    def edit(self, *edits: Edit | tuple[str, Computed]) -> Iterator["Model"]:
+    def edit(self, *edits: OneEdit) -> Iterator["Model"]:
         """Every run, prediction and generation inside the block has these edits; nested blocks add up.
 
         Means and counterfactuals are taken once, on entering, from the model without any edit.

@@ -9,7 +9,7 @@ import torch
 
 from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy
-from microtome.model.certificate import ATTRIBUTION
+from microtome.model.certificate import ATTRIBUTION, relied_on
 from microtome.model.model import Model
 from microtome.model.projections import require_plain_weights
 
@@ -31,8 +31,7 @@ def in_float32(model: Model) -> Model:
         )
     what = f"attribute what {model.name!r} says to its parts"
     require_plain_weights(model.anatomy, what)
-    if model.certificate is not None:
-        model.certificate.require(ATTRIBUTION, what=what)
+    relied_on(model.certificate, ATTRIBUTION, what)
     return float32_copy(model)
 
 

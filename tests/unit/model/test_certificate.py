@@ -6,10 +6,11 @@ from torch import nn
 from transformers import RecurrentGemmaConfig, RecurrentGemmaForCausalLM, RwkvConfig, RwkvForCausalLM
 
 import microtome as mt
+from microtome.activations.rows import widths_of
 from microtome.circuit.patching.patching import patch
 from microtome.circuit.patching.rows import Pair
 from microtome.core.errors import CheckFailed, NotSupported
-from microtome.model.certificate import ATTRIBUTION, BATCHES, CACHE, Certificate, Check
+from microtome.model.certificate import ATTRIBUTION, BATCHES, CACHE, WATCHING, Certificate, Check
 from microtome.model.measuring import measure
 from microtome.model.model import Model
 from microtome.model.opening import anatomy_of
@@ -109,8 +110,9 @@ def failing(model: Model, name: str) -> Model:
         (ATTRIBUTION, ACTS["direct attribution"]),
         (BATCHES, lambda model: model.run([IDS, IDS[:3]])),
         (CACHE, lambda model: mt.Model.generate(model, IDS)),
+        (WATCHING, lambda model: widths_of(model, ["resid.1"])),
     ],
-    ids=["trace", "direct attribution", "a batch", "generation"],
+    ids=["trace", "direct attribution", "a batch", "generation", "harvest"],
 )
 def test_what_relies_on_a_row_that_failed_refuses(rows, act):
     for name in rows:

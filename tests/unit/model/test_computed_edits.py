@@ -91,6 +91,10 @@ def test_a_site_and_a_function_are_an_edit(tiny):
     assert torch.equal(model.run(IDS, edits=pairs[0])["logits"], one)
     with model.edit(pairs[0]):
         assert torch.equal(model.run(IDS)["logits"], one)
+    with model.edit(dict(pairs)):
+        assert torch.equal(model.run(IDS)["logits"], expected)
+    mixed = [mt.set("resid.1", torch.relu), {"mlp.out.2": torch.tanh}]
+    assert torch.equal(model.run(IDS, edits=mixed)["logits"], expected)
     assert model.predict(IDS, edits=pairs).ids[0] == int(expected[0, -1].argmax())
     lens = model.logit_lens(IDS, edits=pairs)
     assert lens.probabilities[-1, -1] == pytest.approx(float(expected[0, -1].float().softmax(-1).max()))
