@@ -23,7 +23,7 @@ import microtome as mt
 from microtome.activations.store import ActivationStore
 from microtome.dictionary.baseline import beside
 from microtome.dictionary.dictionary import Dictionary
-from microtome.dictionary.kept import kept_names
+from microtome.dictionary.named import dictionary_names
 from microtome.evidence import Estimate, difference_of_ratios, ratio_of_sums
 from microtome.metrics.explained_variance import ExplainedVariance
 from microtome.metrics.firing import DeadFraction
@@ -200,7 +200,7 @@ def write(
         held=HELD_OUT, table=saes_table(found), fitted=min(FITTED_ON, len(learned)),
     )  # fmt: skip
     name = f"{store.manifest.card['model']['name']}/transcoders"
-    path.write_text(page + (f"\n{transcoders(name)}" if name in kept_names() else ""), encoding="utf-8")
+    path.write_text(page + (f"\n{transcoders(name)}" if name in dictionary_names() else ""), encoding="utf-8")
 
 
 def saes_table(found: list[Found]) -> str:

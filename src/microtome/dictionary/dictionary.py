@@ -67,7 +67,10 @@ class Dictionary(nn.Module):
                 found=f"b_dec of {geometry.writes} taken off {geometry.reads}",
                 do="leave inputs as they are (centred=False): these units write another site than they read",
             )
-        self.geometry, self.architecture, self.conventions, self.card = geometry, architecture, conventions, card
+        self.geometry = geometry
+        self.architecture = architecture
+        self.conventions = conventions
+        self.card = card
         d_in, d_out = geometry.d_in, geometry.d_out
         self.blocks = nn.ModuleList(
             Units(block, d_in, d_out, architecture.extras(block.units)) for block in geometry.blocks
@@ -239,7 +242,8 @@ class Dictionary(nn.Module):
         return (x.flatten(1) @ self.W_skip.T).view(len(x), len(self.writes), -1)
 
     def _of_blocks(self, codes: Codes) -> list[Written]:
-        starts, parts = self.geometry.starts, []
+        starts = self.geometry.starts
+        parts = []
         for i, units in enumerate(self.units):
             if len(self.blocks) == 1:
                 return [(units, codes.picks, codes.values)]
@@ -249,7 +253,8 @@ class Dictionary(nn.Module):
         return parts
 
     def _flat(self, x: Tensor) -> tuple[Float[Tensor, "t r d"], tuple[int, ...]]:
-        n, d = len(self.reads), self.geometry.d_in
+        n = len(self.reads)
+        d = self.geometry.d_in
         site_axis = 0 if n == 1 else 1
         if x.ndim <= site_axis or x.shape[-1] != d or (site_axis and x.shape[-2] != n):
             wanted = f"[…, {d}]" if n == 1 else f"[…, {n}, {d}]"

@@ -7,9 +7,9 @@ import torch
 
 from microtome.core.errors import FormatError, MissingFile, nearest
 from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS
-from microtome.dictionary.kept import kept, kept_names
-from microtome.dictionary.places import Where
+from microtome.dictionary.named import dictionary_names, folder_with
 
 
 def load_dictionary(
@@ -54,8 +54,8 @@ def load_dictionary(
                 do="name the folder that holds its weights and settings, or its format: format=…",
             )
         format = fitting[0]
-    where = Where(_several(reads), _several(writes))
-    return FORMATS.get(format)().read(path, where).to(device)
+    sites = GivenSites(_several(reads), _several(writes))
+    return FORMATS.get(format)().read(path, sites).to(device)
 
 
 def save_as(dictionary: Dictionary, path: str | Path, format: str = "microtome") -> Path:
@@ -78,9 +78,9 @@ def _found(path: str | Path, what: str) -> Path:
     """A path that exists, or the folder that a name stands for."""
     if Path(path).exists():
         return Path(path)
-    names = kept_names()
+    names = dictionary_names()
     if str(path) in names:
-        return kept(str(path))
+        return folder_with(str(path))
     raise MissingFile(
         what, found=f"no file or folder, and of the names that are kept, {nearest(str(path), names)}",
         do="check the path; download or train it first",

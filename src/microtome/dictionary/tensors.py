@@ -32,7 +32,8 @@ class Tensors:
     """
 
     def __init__(self, path: Path, values: Mapping[str, object], sizes: Mapping[str, int] | None = None):
-        self.path, self.sizes = path, dict(sizes or {})
+        self.path = path
+        self.sizes = dict(sizes or {})
         self._values = dict(values)
 
     def __contains__(self, name: str) -> bool:

@@ -24,7 +24,8 @@ class Units(nn.Module):
 
     def __init__(self, block: Block, d_in: int, d_out: int, extras: dict[str, Float[Tensor, "..."]]):
         super().__init__()
-        self.block, self.share = block, Share.whole(block.units)
+        self.block = block
+        self.share = Share.whole(block.units)
         self.W_enc = nn.Parameter(torch.zeros(block.units, len(block.reads) * d_in))
         self.b_enc = nn.Parameter(torch.zeros(block.units))
         self.W_dec = nn.Parameter(torch.zeros(block.units, len(block.writes) * d_out))

@@ -46,7 +46,11 @@ class Run:
     def __init__(
         self, source: BatchSource, jobs: Sequence[Job], config: RunConfig, folder: Path | None, team: Team = ALONE
     ):  # fmt: skip
-        self.source, self.jobs, self.config, self.folder, self.team = source, tuple(jobs), config, folder, team
+        self.source = source
+        self.jobs = tuple(jobs)
+        self.config = config
+        self.folder = folder
+        self.team = team
         device = team.device(config.device)
         self.trainees = [Trainee(job, Schedule(job.training, config), source, device, team) for job in jobs]
         self.sites = tuple(dict.fromkeys(site for job in jobs for site in job.sites))
@@ -147,7 +151,8 @@ class Run:
         return self.trainees[0].schedule.of(self.config.log_every)
 
     def _advance(self, sinks: Sequence[Sink], shown: Step) -> None:
-        rows, before = self._batch(), self.at
+        rows = self._batch()
+        before = self.at
         if self.step == 0:
             for i, trainee in enumerate(self.trainees):
                 trainee.begin(rows)
@@ -196,10 +201,11 @@ class Run:
                 report.act()
 
     def _finished(self, i: int) -> Dictionary:
-        job, made = self.jobs[i], self.trainees[i].finished()
-        told = self.source.card
+        job = self.jobs[i]
+        made = self.trainees[i].finished()
+        data = self.source.card
         made.card = RunCard(
-            "dictionary", 1, job.seed, model={str(k): str(v) for k, v in told.get("model", {}).items()}, data=told,
+            "dictionary", 1, job.seed, model={str(k): str(v) for k, v in data.get("model", {}).items()}, data=data,
             config={
                 "job": job.to_dict(),
                 "run": self.config.to_dict(),

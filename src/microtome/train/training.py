@@ -67,7 +67,8 @@ def train_many(
         As `train`.
     """
     split(settings, {"run": RunConfig})
-    config, folder = RunConfig.from_dict(settings), None if out is None else Path(out)
+    config = RunConfig.from_dict(settings)
+    folder = None if out is None else Path(out)
     if len({one.name for one in jobs}) < len(jobs) or not jobs:
         names = [one.name for one in jobs]
         raise WrongUse("train several dictionaries", found=f"the names {names}", do="give each job a name of its own")

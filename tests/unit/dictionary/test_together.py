@@ -9,7 +9,7 @@ from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.exchange import load_dictionary
 from microtome.dictionary.geometry import layer_by_layer, transcoder
-from microtome.dictionary.kept import kept_names, place
+from microtome.dictionary.named import dictionary_names, folder_of
 from microtome.dictionary.saving import save
 from microtome.dictionary.starting import untrained
 from microtome.dictionary.together import together
@@ -59,13 +59,13 @@ def test_what_does_not_fit_is_refused(others, said):
     assert said in str(refused.value)
 
 
-def test_what_is_kept_is_found_by_its_name(tmp_path, monkeypatch):
+def test_a_named_dictionary_is_found_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setenv("MICROTOME_CACHE", str(tmp_path / "cache"))
-    shipped = kept_names()
+    shipped = dictionary_names()
     one = of_layer(3)
-    save(one, place("org/net-1.5/transcoders"))
-    save(one, place("org/net-1.5/transcoders/run/layer-3"))  # a part: it has no name
-    assert set(kept_names()) - set(shipped) == {"org/net-1.5/transcoders"}
+    save(one, folder_of("org/net-1.5/transcoders"))
+    save(one, folder_of("org/net-1.5/transcoders/run/layer-3"))  # a part: it has no name
+    assert set(dictionary_names()) - set(shipped) == {"org/net-1.5/transcoders"}
     assert torch.equal(load_dictionary("org/net-1.5/transcoders").b_dec, one.b_dec)
     with pytest.raises(MissingFile, match=r"the closest are 'org/net-1\.5/transcoders'"):
         load_dictionary("org/net-1.5/transcoder")
@@ -74,4 +74,4 @@ def test_what_is_kept_is_found_by_its_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["../up", "/etc", "a//b", "a/..", "", "a\\b", ".hidden"])
 def test_a_name_never_leads_out_of_the_cache(name):
     with pytest.raises(WrongUse, match="keep the dictionary"):
-        place(name)
+        folder_of(name)

@@ -61,6 +61,7 @@ class Matryoshka(BatchTopK):
 
 def _between(active: Active, low: float, high: float) -> "Written":
     """The units of one level that the level before does not have."""
-    n, ids = active.units.share.of, active.units.share.first + active.picks.ids
+    n = active.units.share.of
+    ids = active.units.share.first + active.picks.ids
     chosen = (ids >= round(low * n)) & (ids < round(high * n))
     return active.units, replace(active.picks.where(chosen), dots=None), active.values[chosen]

@@ -20,9 +20,9 @@ from microtome.dictionary.architectures.jumprelu import JumpReLU
 from microtome.dictionary.architectures.relu import ReLU
 from microtome.dictionary.assembling import Parts, Weights, assembled, bounds, thresholds
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.foreign_sites import GivenSites, name_of
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import cross_layer, layer_by_layer
-from microtome.dictionary.places import Where, name_of
 from microtome.dictionary.settings import Settings, settings
 from microtome.dictionary.tensors import Tensors, names_in, safetensors
 
@@ -46,7 +46,7 @@ class CircuitTracer(Format):
         names = None if first is None else names_in(first)  # None too where it is damaged, which reading it says
         return bool(_files(path, CLT)) or (first is not None and (names is None or "W_enc" in names))
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         says = settings(path / SETTINGS) if (path / SETTINGS).is_file() else Settings(path / SETTINGS, {})
         kind = says.one_of("model_kind", (SET, CLT), CLT if _files(path, CLT) else SET)
@@ -66,7 +66,7 @@ class CircuitTracer(Format):
                 f"read the transcoders {path}", found=f"files of the layers {list(files)}",
                 do="get the others too: it has one for every layer, from 0",
             )  # fmt: skip
-        return (_set if kind == SET else _clt)(path, says, list(files.values()), where)
+        return (_set if kind == SET else _clt)(path, says, list(files.values()), sites)
 
     def write(self, dictionary: Dictionary, path: Path) -> Path:
         """See `Format.write`."""
@@ -85,14 +85,15 @@ class CircuitTracer(Format):
         return path
 
 
-def _set(path: Path, says: Settings, files: list[Path], where: Where) -> Dictionary:
+def _set(path: Path, says: Settings, files: list[Path], sites: GivenSites) -> Dictionary:
     blocks, b_dec, skips, sizes = [], [], [], {}
     every = [safetensors(file) for file in files]
     jumps = any(THRESHOLD in found for found in every)
     for found in every:
         found.sizes.update(sizes)
         found.nothing_but(("W_enc", "b_enc", "W_dec", "b_dec", "W_skip", THRESHOLD))
-        W_enc, b_enc = found.take("W_enc", "units", "d"), found.take("b_enc", "units")
+        W_enc = found.take("W_enc", "units", "d")
+        b_enc = found.take("b_enc", "units")
         blocks.append(Weights(W_enc, b_enc, found.take("W_dec", "units", "d"), _jump(found, THRESHOLD, jumps)))
         b_dec.append(found.take("b_dec", "d"))
         skips += [found.take("W_skip", "d", "d")] if "W_skip" in found else []
@@ -102,26 +103,30 @@ def _set(path: Path, says: Settings, files: list[Path], where: Where) -> Diction
             f"read the transcoders {path}", found=f"W_skip in {len(skips)} of {len(files)} files",
             do="get the files of one release",
         )  # fmt: skip
-    geometry = layer_by_layer(*_sites(path, says, len(files), where), sizes["d"], sizes["d"], sizes["units"])
+    geometry = layer_by_layer(*_sites(path, says, len(files), sites), sizes["d"], sizes["d"], sizes["units"])
     conventions = Conventions(centred=False, skip=bool(skips))
     parts = Parts(geometry, _architecture(jumps), conventions, blocks, torch.stack(b_dec), skips)
     return assembled(parts, path, "circuit-tracer", says.values, says.text("model_name"))
 
 
-def _clt(path: Path, says: Settings, files: list[Path], where: Where) -> Dictionary:
-    n, blocks, b_dec, sizes = len(files), [], [], {}
+def _clt(path: Path, says: Settings, files: list[Path], sites: GivenSites) -> Dictionary:
+    n = len(files)
+    blocks = []
+    b_dec = []
+    sizes = {}
     every = [safetensors(file) for file in files]
     jumps = any(f"threshold_{i}" in found for i, found in enumerate(every))
     for i, found in enumerate(every):
         found.sizes.update(sizes)
         found.nothing_but((f"W_enc_{i}", f"b_enc_{i}", f"b_dec_{i}", f"threshold_{i}"))
-        W_enc, b_enc = found.take(f"W_enc_{i}", "units", "d"), found.take(f"b_enc_{i}", "units")
+        W_enc = found.take(f"W_enc_{i}", "units", "d")
+        b_enc = found.take(f"b_enc_{i}", "units")
         written = safetensors(path / f"W_dec_{i}.safetensors", found.sizes).nothing_but((f"W_dec_{i}",))
         W_dec = written.take(f"W_dec_{i}", "units", n - i, "d").flatten(1)
         blocks.append(Weights(W_enc, b_enc, W_dec, _jump(found, f"threshold_{i}", jumps)))
         b_dec.append(found.take(f"b_dec_{i}", "d"))
         sizes = found.sizes
-    geometry = cross_layer(*_sites(path, says, n, where), sizes["d"], sizes["d"], sizes["units"])
+    geometry = cross_layer(*_sites(path, says, n, sites), sizes["d"], sizes["d"], sizes["units"])
     parts = Parts(geometry, _architecture(jumps), Conventions(centred=False), blocks, torch.stack(b_dec))
     return assembled(parts, path, "circuit-tracer", says.values, says.text("model_name"))
 
@@ -145,9 +150,9 @@ def _jump(found: Tensors, name: str, jumps: bool) -> dict[str, Tensor]:
     return thresholds(bound)
 
 
-def _sites(path: Path, says: Settings, n: int, where: Where) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _sites(path: Path, says: Settings, n: int, sites: GivenSites) -> tuple[tuple[str, ...], tuple[str, ...]]:
     reads, writes = says.text("feature_input_hook"), says.text("feature_output_hook")
-    return where.read(path, _names(reads, n)), where.written(path, _names(writes, n))
+    return sites.read(path, _names(reads, n)), sites.written(path, _names(writes, n))
 
 
 def _names(hook: str | None, n: int) -> list[str | None]:
@@ -161,7 +166,8 @@ def _files(path: Path, kind: str) -> dict[int, Path]:
 
 def _writable(dictionary: Dictionary) -> tuple[str, tuple[str, str]]:
     """The kind of model, and the hooks that it reads and writes, of a dictionary for all layers from 0."""
-    geometry, n = dictionary.geometry, len(dictionary.geometry.blocks)
+    geometry = dictionary.geometry
+    n = len(dictionary.geometry.blocks)
     ends = [(block.reads, block.writes) for block in geometry.blocks]
     is_set = ends == [((i,), (i,)) for i in range(n)]
     is_clt = ends == [((i,), tuple(range(i, n))) for i in range(n)]

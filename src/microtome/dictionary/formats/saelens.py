@@ -23,9 +23,9 @@ from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.assembling import Parts, Weights, assembled, bounds, thresholds
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.folding import of_unit_length
+from microtome.dictionary.foreign_sites import GivenSites, name_of
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import Geometry, sae, transcoder
-from microtome.dictionary.places import Where, name_of
 from microtome.dictionary.settings import Settings, settings
 from microtome.dictionary.tensors import Tensors, safetensors
 
@@ -70,7 +70,8 @@ def _batchtopk(says: Settings, found: Tensors) -> Made:
 
 def _matryoshka(says: Settings, found: Tensors) -> Made:
     _, extras = _batchtopk(says, found)
-    widths, units = says.get("matryoshka_widths", list), found.sizes["units"]
+    widths = says.get("matryoshka_widths", list)
+    units = found.sizes["units"]
     levels = tuple(width / units for width in widths if isinstance(width, int) and 0 < width < units)
     by_norm = says.get("rescale_acts_by_decoder_norm", bool, True)
     return Matryoshka(k=_mean_k(says), by_norm=by_norm, levels=(*sorted(set(levels)), 1.0)), extras
@@ -100,7 +101,7 @@ class SAELens(Format):
         """By the name of the weights."""
         return (path / WEIGHTS).is_file() or path.name == WEIGHTS
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         folder = path.parent if path.is_file() else path
         says = settings(folder / SETTINGS)
@@ -111,26 +112,26 @@ class SAELens(Format):
         found.sizes["e"] = says.size("d_out") if is_transcoder else found.sizes["d"]
         architecture, extras = READERS[kind](says, found)
         b_enc = found.take("b_gate" if kind == "gated" else "b_enc", "units")
-        W_enc, W_dec, b_dec = (
-            found.take("W_enc", "d", "units").T,
-            found.take("W_dec", "units", "e"),
-            found.take("b_dec", "e"),
-        )
+        W_enc = found.take("W_enc", "d", "units").T
+        W_dec = found.take("W_dec", "units", "e")
+        b_dec = found.take("b_dec", "e")
         skips = [found.take("W_skip", "e", "d")] if "W_skip" in found else []
         scale = _scale(folder, says)
         if scale != 1.0:  # what it was trained on was `scale` times its inputs
-            W_enc, W_dec, b_dec = W_enc * scale, W_dec / scale, b_dec / scale
+            W_enc = W_enc * scale
+            W_dec = W_dec / scale
+            b_dec = b_dec / scale
             if isinstance(architecture, BatchTopK) and architecture.by_norm:
                 extras = {"threshold": extras["threshold"] / scale}
         weights = Weights(W_enc, b_enc, W_dec, extras)
-        geometry = _geometry(path, says, found, where, is_transcoder)
+        geometry = _geometry(path, says, found, sites, is_transcoder)
         conventions = _conventions(says, is_transcoder, bool(skips))
         parts = Parts(geometry, architecture, conventions, [weights], b_dec[None], skips)
         made = assembled(parts, folder, "saelens", says.values, _metadata(says).text("model_name"))
         return of_unit_length(made) if isinstance(architecture, TopK | BatchTopK) and architecture.by_norm else made
 
     def write(self, dictionary: Dictionary, path: Path) -> Path:
-        """See `Format.write`. Where units are chosen by lengths, these are folded first."""
+        """See `Format.write`. GivenSites units are chosen by lengths, these are folded first."""
         if isinstance(dictionary.architecture, TopK) and dictionary.architecture.by_norm:
             dictionary = of_unit_length(dictionary)
         content = _said(dictionary)
@@ -173,7 +174,7 @@ def _metadata(says: Settings) -> Settings:
     return says.part("metadata") if "metadata" in says else says  # flat before version 6
 
 
-def _geometry(path: Path, says: Settings, found: Tensors, where: Where, is_transcoder: bool) -> Geometry:
+def _geometry(path: Path, says: Settings, found: Tensors, sites: GivenSites, is_transcoder: bool) -> Geometry:
     data = _metadata(says)
     if "hook_head_index" in data:
         raise NotSupported(
@@ -183,9 +184,9 @@ def _geometry(path: Path, says: Settings, found: Tensors, where: Where, is_trans
     name = data.text("hf_hook_name") or data.text("hook_name") or data.text("hook_point")
     d, e, units = (found.sizes[letter] for letter in ("d", "e", "units"))
     if not is_transcoder:
-        return sae(where.autoencoder(path, name), d, units)
+        return sae(sites.autoencoder(path, name), d, units)
     target = data.text("hf_hook_name_out") or data.text("hook_name_out")
-    return transcoder(*where.transcoder(path, name, target), d, e, units)
+    return transcoder(*sites.transcoder(path, name, target), d, e, units)
 
 
 def _conventions(says: Settings, is_transcoder: bool, skip: bool) -> Conventions:

@@ -13,7 +13,7 @@ RUN = "run"  # inside a dictionary's folder, where its parts lie while they are 
 PART = re.compile(r"\w[\w.+-]*")  # no `..`, and nothing that a file system takes for a path
 
 
-def place(name: str) -> Path:
+def folder_of(name: str) -> Path:
     """The folder of a name in the cache, whether there is anything or not.
 
     Raises:
@@ -28,13 +28,13 @@ def place(name: str) -> Path:
     return cache_root() / FOLDER / Path(*parts)
 
 
-def kept(name: str) -> Path:
-    """The folder of a name that `kept_names` gives: the user's own before the shipped one."""
-    return own if ((own := place(name)) / CARD).is_file() else SHIPPED / name
+def folder_with(name: str) -> Path:
+    """The folder of a name that `dictionary_names` gives: the user's own before the shipped one."""
+    return own if ((own := folder_of(name)) / CARD).is_file() else SHIPPED / name
 
 
-def kept_names() -> list[str]:
-    """Every name under which a whole dictionary is kept, or shipped."""
+def dictionary_names() -> list[str]:
+    """Every name of a whole dictionary, in the cache or shipped."""
     roots = (SHIPPED, cache_root() / FOLDER)
     folders = {card.parent.relative_to(root) for root in roots for card in root.rglob(CARD)}
     return sorted(folder.as_posix() for folder in folders if RUN not in folder.parts)

@@ -1,4 +1,4 @@
-"""Where other tools say that a dictionary stands, and the sites of ours: one table, read both ways.
+"""GivenSites other tools say that a dictionary stands, and the sites of ours: one table, read both ways.
 
 Only what is the same tensor in every family is in it. `ln2.hook_normalized` is not: it is what leaves a norm before
 its gain, where `mlp.in` is after it; `hook_mlp_in` is before the norm in TransformerLens and after it in some
@@ -72,7 +72,7 @@ def name_of(site: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Where:
+class GivenSites:
     """Sites that the user named; they count before those of a file.
 
     Attributes:
