@@ -13,6 +13,7 @@ from microtome.train import log, resharding
 from microtome.train.config import RunConfig, TrainConfig
 from microtome.train.job import PLACE, Job, job
 from microtome.train.run import Run
+from microtome.train.same_run import check_same, data_differences, settings_in, settings_of
 from microtome.train.settings import split
 from microtome.train.team import team
 
@@ -31,7 +32,9 @@ def train(
         units: how many; of a cross-layer transcoder, of each layer.
         seed: of the start, of the order of a store's rows, and of everything drawn on the way.
         out: folder for the dictionary, the log and checkpoints; None keeps the dictionary in memory alone.
-        resume: go on with the run in `out` where it stopped; one that ended is read, one that never began begins.
+        resume: go on with the run in `out` where it stopped; one that ended is read, one that never began begins. With
+            more `tokens` than before, one that stopped goes on to that length, and one that ended, whose state is
+            gone, is trained anew to it.
         settings: the architecture's (`k`), those of `TrainConfig` (`lr`, `warm_up`), of `RunConfig` (`tokens`,
             `batch`), `skip=True` for a linear map beside the units, and `name`.
 
@@ -83,7 +86,9 @@ def train_many(
             ended = not standing and all(home and (home / CARD).exists() for home in homes)
             all_of_us.wait()  # everyone has looked before anyone writes
             if ended:
-                return [load(home) for home in homes if home is not None]
+                made = [load(home) for home in homes if home is not None]
+                if _as_asked(made, source, jobs, config):
+                    return made
             folder.mkdir(parents=True, exist_ok=True)
         run = Run(_batches(source, jobs), jobs, config, folder, all_of_us)
         if standing:
@@ -93,6 +98,21 @@ def train_many(
             _keep(made, homes, folder)
         all_of_us.wait()
     return made
+
+
+def _as_asked(
+    made: Sequence[Dictionary], source: BatchSource | Shuffles, jobs: Sequence[Job], config: RunConfig
+) -> bool:
+    """Whether the dictionaries of a run that ended are what is asked for; False where a longer run is.
+
+    Raises:
+        WrongUse: they were trained otherwise.
+    """
+    cards = [one.card for one in made if one.card is not None]
+    now = settings_of(jobs, config)
+    before = settings_in(cards)
+    check_same(now, before, *data_differences(_batches(source, jobs).card, cards[0].data))
+    return now["config"]["tokens"] == before["config"]["tokens"]
 
 
 def _keep(made: Sequence[Dictionary], homes: Sequence[Path | None], folder: Path | None) -> None:

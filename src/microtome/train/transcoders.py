@@ -27,7 +27,7 @@ from microtome.train import log
 from microtome.train.checkpoint import as_read
 from microtome.train.config import RunConfig, TrainConfig
 from microtome.train.job import Job, job
-from microtome.train.run import differences
+from microtome.train.same_run import differences
 from microtome.train.settings import names, split
 from microtome.train.team import team
 from microtome.train.training import train_many
