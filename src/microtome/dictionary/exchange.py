@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from microtome.core.artefact import folder_written_whole
 from microtome.core.errors import FormatError, MissingFile, nearest
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.foreign_sites import GivenSites
@@ -61,17 +62,22 @@ def load_dictionary(
 def save_as(dictionary: Dictionary, path: str | Path, format: str = "microtome") -> Path:
     """Writes a dictionary into a folder as another tool keeps them; returns the folder.
 
+    The folder is replaced as a whole, so that it never holds files of two dictionaries, whenever the writing stops.
+
     Args:
         dictionary: what to write.
-        path: the folder.
+        path: the folder; one that holds other files than are written again is refused.
         format: by name; `microtome list format` shows which are written.
 
     Raises:
         UnknownName: no format has that name.
         NotSupported: the format cannot say what this dictionary does.
-        WrongUse: nothing can be written there.
+        WrongUse: the folder holds other files, or nothing can be written there.
     """
-    return FORMATS.get(format)().write(dictionary, Path(path))
+    entry = FORMATS.get(format)()
+    with folder_written_whole(path) as folder:
+        entry.write(dictionary, folder)
+    return Path(path)
 
 
 def _found(path: str | Path, what: str) -> Path:

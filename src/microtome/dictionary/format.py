@@ -30,7 +30,7 @@ class Format(ABC):
         """
 
     def write(self, dictionary: Dictionary, path: Path) -> Path:
-        """Writes a dictionary into a folder.
+        """Writes a dictionary into a new folder, whose name is the dictionary's.
 
         Raises:
             NotSupported: the format cannot say what the dictionary does.

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from microtome.core.artefact import RunCard, read_artefact, write_json, written_whole
+from microtome.core.artefact import RunCard, read_artefact, writable, write_json, written_whole
 from microtome.core.errors import FormatError, MicrotomeError, MissingFile, WrongUse
 from microtome.core.fingerprint import of_tensors
 from microtome.dictionary.architecture import ARCHITECTURES
@@ -34,6 +34,7 @@ def save(dictionary: Dictionary, folder: str | Path, *, dtype: torch.dtype | Non
         WrongUse: nothing can be written there, or a number is too large for the dtype.
     """
     folder = Path(folder)
+    writable(folder / WEIGHTS)
     (folder / CARD).unlink(missing_ok=True)
     state = {name: tensor.contiguous() for name, tensor in dictionary.state_dict().items()}
     kept = {name: _rounded(tensor, dtype) for name, tensor in state.items()}

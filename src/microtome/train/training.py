@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from microtome.core.artefact import writable
 from microtome.core.batches import BatchSource, Shuffles
 from microtome.core.errors import WrongUse
 from microtome.dictionary.architecture import ARCHITECTURES
@@ -89,6 +90,7 @@ def train_many(
                 made = [load(home) for home in homes if home is not None]
                 if _as_asked(made, source, jobs, config):
                     return made
+            writable(folder / log.FILE)
             folder.mkdir(parents=True, exist_ok=True)
         run = Run(_batches(source, jobs), jobs, config, folder, all_of_us)
         if standing:

@@ -14,7 +14,8 @@ from microtome.dictionary.dictionary import Conventions
 from microtome.dictionary.exchange import load_dictionary, save_as
 from microtome.dictionary.folding import of_unit_length
 from microtome.dictionary.format import FORMATS
-from microtome.dictionary.geometry import crosscoder, sae, transcoder
+from microtome.dictionary.geometry import crosscoder, layer_by_layer, sae, transcoder
+from microtome.dictionary.saving import save
 
 VECTORS = Path(__file__).parent / "peer_vectors"
 CASES = [(peer, name) for peer in exchanged.PEERS for name in exchanged.cases(VECTORS / peer)]
@@ -128,6 +129,31 @@ def test_what_saelens_has_not_is_not_written(name, made, tmp_path):
 def test_what_circuit_tracer_has_not_is_not_written(name, tmp_path):
     with pytest.raises(NotSupported, match=r"for circuit-tracer|rule 'topk'"):
         save_as(exchanged.for_saelens()[name], tmp_path / "out", "circuit-tracer")
+
+
+def test_a_smaller_set_over_a_larger_one_is_no_mixture(tmp_path):
+    ours = exchanged.for_circuit_tracer()
+    save_as(ours["set_relu"], tmp_path / "set", "circuit-tracer")
+    first = exchanged.made(layer_by_layer(("mlp.in.0",), ("mlp.out.0",), 8, 8, 32), ReLU())
+    with pytest.raises(WrongUse, match=r"other files there: layer_1\.safetensors, layer_2\.safetensors"):
+        save_as(first, tmp_path / "set", "circuit-tracer")
+    with pytest.raises(WrongUse, match=r"other files there: config\.yaml, layer_0"):
+        save_as(exchanged.for_saelens()["relu"], tmp_path / "set", "saelens")
+    save_as(ours["set_batchtopk"], tmp_path / "set", "circuit-tracer")
+    assert load_dictionary(tmp_path / "set").architecture.name == "jumprelu"
+    assert [one.name for one in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.parametrize("format", [entry.name for entry in FORMATS if entry.value.writes])
+def test_a_file_is_no_folder_to_write_into(format, tmp_path):
+    made = exchanged.for_circuit_tracer()["set_relu"] if format == "circuit-tracer" else exchanged.for_saelens()["relu"]
+    (tmp_path / "file").write_text("in the way")
+    for path in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(WrongUse, match=r"file of that name|Not a directory|is a file|File exists"):
+            save_as(made, path, format)
+    with pytest.raises(WrongUse, match="is a file, no folder"):
+        save(made, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_formats_that_are_only_read_say_so(tmp_path):

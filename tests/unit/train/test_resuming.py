@@ -189,6 +189,12 @@ def test_values_and_tensors_come_back_as_they_were(tmp_path):
         checkpoint.read(tmp_path)
 
 
+def test_a_file_is_no_folder_of_a_run(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WrongUse, match="file is a file, no folder"):
+        train(source(), site="mlp.in.0", units=16, k=2, out=tmp_path / "file", **SHORT)
+
+
 def test_names_of_jobs_differ():
     with pytest.raises(WrongUse, match="a name of its own"):
         train_many(source(), [job("mlp.in.0"), job("mlp.in.0")])

@@ -13,7 +13,6 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from microtome.core.artefact import written_whole
 from microtome.core.errors import FormatError, NotSupported
 from microtome.dictionary.architecture import Architecture
 from microtome.dictionary.architectures.jumprelu import JumpReLU
@@ -71,17 +70,14 @@ class CircuitTracer(Format):
     def write(self, dictionary: Dictionary, path: Path) -> Path:
         """See `Format.write`."""
         kind, hooks = _writable(dictionary)
-        (path / SETTINGS).unlink(missing_ok=True)  # written last: a folder that has it is whole
         for name, tensors in _parts(dictionary, kind):
-            with written_whole(path / name) as temporary:
-                save_file({key: one.detach().cpu().contiguous() for key, one in tensors.items()}, temporary)
+            save_file({key: one.detach().cpu().contiguous() for key, one in tensors.items()}, path / name)
         model = {} if dictionary.card is None else dictionary.card.model
         content = {
             "model_name": model.get("name", ""), "model_kind": kind, "feature_input_hook": hooks[0],
-            "feature_output_hook": hooks[1], "scan": path.absolute().name,
+            "feature_output_hook": hooks[1], "scan": path.name,
         }  # fmt: skip
-        with written_whole(path / SETTINGS) as temporary:
-            temporary.write_text(yaml.safe_dump(content), encoding="utf-8")
+        (path / SETTINGS).write_text(yaml.safe_dump(content), encoding="utf-8")
         return path
 
 

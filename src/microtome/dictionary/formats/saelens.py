@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from microtome.core.artefact import write_json, written_whole
+from microtome.core.artefact import write_json
 from microtome.core.errors import FormatError, NotSupported
 from microtome.dictionary.architecture import Architecture
 from microtome.dictionary.architectures.batchtopk import BatchTopK
@@ -135,9 +135,7 @@ class SAELens(Format):
         if isinstance(dictionary.architecture, TopK) and dictionary.architecture.by_norm:
             dictionary = of_unit_length(dictionary)
         content = _said(dictionary)
-        (path / SETTINGS).unlink(missing_ok=True)  # written last: a folder that has it is whole
-        with written_whole(path / WEIGHTS) as temporary:
-            save_file(_tensors(dictionary), temporary)
+        save_file(_tensors(dictionary), path / WEIGHTS)
         write_json(path / SETTINGS, content)
         return path
 
