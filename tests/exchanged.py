@@ -34,7 +34,8 @@ def loaded(folder: Path, name: str) -> Dictionary:
     if path.suffix == ".pt":
         return load_dictionary(path, reads="resid.3")
     if name.startswith("gemma"):
-        return load_dictionary(path, reads="mlp.in.*", writes="mlp.out.*")
+        layer = "*" if name.endswith("clt") else "3"
+        return load_dictionary(path, reads=f"mlp.in.{layer}", writes=f"mlp.out.{layer}")
     return load_dictionary(path)
 
 

@@ -1,5 +1,7 @@
 """Dictionaries of other tools: small ones that the tools made, read here; ours, written and read again."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,48 @@ def test_sites_come_from_the_files_or_from_the_user():
     assert clt.reads == ("mlp.in.0", "mlp.in.1", "mlp.in.2")
     assert clt.geometry.kind == "cross-layer transcoder"
     assert load_dictionary(VECTORS / "circuit_tracer" / "set_relu").geometry.kind == "set of transcoders"
+
+
+def test_a_pattern_is_the_layer_that_the_file_of_one_dictionary_names(tmp_path):
+    read = load_dictionary(VECTORS / "saelens" / "transcoder", reads="mlp.in.*", writes="mlp.out.*")
+    assert (read.reads, read.writes) == (("mlp.in.3",), ("mlp.out.3",))
+    assert load_dictionary(VECTORS / "saelens" / "topk", reads="resid_mid.*").reads == ("resid_mid.3",)
+    for folders in ("gemma-scope-2b-pt-transcoders/layer_7/width_16k", "transcoder_all/layer_7_width_16k_l0_small"):
+        shutil.copytree(VECTORS / "circuit_tracer" / "gemma_1", tmp_path / folders)
+        read = load_dictionary(tmp_path / folders, reads="mlp.in.*")
+        assert (read.reads, read.writes) == (("mlp.in.7",), ("mlp.out.7",))
+    with pytest.raises(WrongUse) as said:
+        load_dictionary(VECTORS / "openai" / "topk.pt", reads="resid.*")
+    assert str(said.value) == (
+        f"load the dictionary {VECTORS / 'openai' / 'topk.pt'}\n"
+        "  found: the pattern 'resid.*', and no layer in its files\n  do:    name the one site, such as 'resid.12'"
+    )
+
+
+@pytest.mark.parametrize(
+    "folders, site",
+    [
+        ("gemma-scope-2b-pt-res/layer_5/width_16k/average_l0_68", "resid.6"),
+        ("models--google--gemma-scope-2b-pt-mlp/snapshots/0a1b/layer_5/width_16k/average_l0_68", "mlp.out.5"),
+        ("my-transcoder-work/gemma-scope-9b-it-att/layer_5/width_16k", "attn.heads.5"),
+        ("resid_post/layer_5_width_16k_l0_small", "resid.6"),
+    ],
+)
+def test_gemma_scope_is_placed_by_its_own_folders_alone(folders, site, tmp_path):
+    shutil.copytree(VECTORS / "circuit_tracer" / "gemma_1", tmp_path / folders)
+    read = load_dictionary(tmp_path / folders)
+    assert read.reads == read.writes == (site,)
+
+
+@pytest.mark.parametrize("name", ["hook_head_index", "hook_point_head_index"])
+@pytest.mark.parametrize("flat", [True, False])
+def test_one_head_of_saelens_is_refused_whatever_it_is_called(name, flat, tmp_path):
+    copy = shutil.copytree(VECTORS / "saelens" / "jumprelu_heads", tmp_path / "head")
+    says = json.loads((copy / "cfg.json").read_text())
+    (says if flat else says["metadata"])[name] = 3
+    (copy / "cfg.json").write_text(json.dumps(says))
+    with pytest.raises(NotSupported, match="found: units that read head 3 alone"):
+        load_dictionary(copy)
 
 
 def test_a_place_that_is_not_said_is_asked_for():

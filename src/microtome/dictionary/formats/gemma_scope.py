@@ -23,11 +23,14 @@ SKIP = "affine_skip_connection"
 KNOWN = ("w_enc", "w_dec", "b_enc", "b_dec", "threshold", SKIP)
 NPZ, WEIGHTS, SETTINGS = "params.npz", "params.safetensors", "config.json"
 LAYER = re.compile(r".*layer_(\d+)\.safetensors")
-# Folders of the releases, and where their dictionaries stand.
-PLACES = (
-    (r"gemma-scope-[^/]*-res/layer_(\d+)/|resid_post/layer_(\d+)_", "blocks.{}.hook_resid_post"),
-    (r"gemma-scope-[^/]*-mlp/layer_(\d+)/|mlp_out/layer_(\d+)_", "blocks.{}.hook_mlp_out"),
-    (r"gemma-scope-[^/]*-att/layer_(\d+)/|attn_out/layer_(\d+)_", "blocks.{}.attn.hook_z"),
+# Folders of both releases, as they are downloaded or lie in the cache of Hugging Face, and what is read and written.
+FIRST = r"(?:^|/)(?:models--[^/]+--)?gemma-scope-[^/]*-{}/(?:snapshots/[^/]+/)?layer_(\d+)/"
+SECOND = r"(?:^|/){}(?:_all)?/layer_(\d+)_"
+FOLDERS = (
+    ("res", "resid_post", "blocks.{}.hook_resid_post", None),
+    ("mlp", "mlp_out", "blocks.{}.hook_mlp_out", None),
+    ("att", "attn_out", "blocks.{}.attn.hook_z", None),
+    ("transcoders", "transcoder", "blocks.{}.ln2.hook_normalized", "blocks.{}.hook_mlp_out"),
 )
 
 
@@ -61,15 +64,13 @@ def _one(file: Path, found: Tensors, says: Settings, sites: GivenSites) -> Dicti
     weights = _weights(found, found.take("w_dec", "units", "d_out"))
     b_dec = found.take("b_dec", "d_out")[None]
     reads, writes = says.text("hf_hook_point_in"), says.text("hf_hook_point_out")
-    name = reads or _place(file)
-    is_transcoder = (
-        writes not in (None, reads) or "transcoder" in file.as_posix() or sites.writes not in (None, sites.reads)
-    )
+    name, target = (reads, writes) if reads else _hooks(file)
+    is_transcoder = target not in (None, name) or sites.writes not in (None, sites.reads)
     d_in, d_out, units = (found.sizes[letter] for letter in ("d", "d_out", "units"))
     if not is_transcoder and d_in != d_out:
         raise found.refusal(f"w_dec for {d_out} numbers where {d_in} are read, in no folder of transcoders")
     if is_transcoder:
-        geometry = transcoder(*sites.transcoder(file, name, writes), d_in, d_out, units)
+        geometry = transcoder(*sites.transcoder(file, name, target), d_in, d_out, units)
     else:
         geometry = sae(sites.autoencoder(file, name), d_in, units)
     skips = [found.take(SKIP, "d", "d_out").T] if SKIP in found else []
@@ -122,11 +123,14 @@ def _tensors(file: Path) -> Tensors:
     return Tensors(file, {lower[name]: found.value(name) for name in found.names}).nothing_but(KNOWN)
 
 
-def _place(file: Path) -> str | None:
-    for pattern, hook in PLACES:
-        if (match := re.search(pattern, file.absolute().as_posix())) is not None:
-            return hook.format(match[match.lastindex or 1])
-    return None
+def _hooks(file: Path) -> tuple[str | None, str | None]:
+    """What is read and, of a transcoder, what is written, by the names of the folders that a file lies in."""
+    path = file.absolute().as_posix()
+    for first, second, reads, writes in FOLDERS:
+        match = re.search(FIRST.format(first), path) or re.search(SECOND.format(second), path)
+        if match is not None:
+            return reads.format(match[1]), writes and writes.format(match[1])
+    return None, None
 
 
 def _layers(folder: Path) -> dict[int, Path]:

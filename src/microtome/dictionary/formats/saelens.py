@@ -33,6 +33,8 @@ SETTINGS, WEIGHTS, SCALE = "cfg.json", "sae_weights.safetensors", "activation_sc
 VERSION = "6.54.12"
 """Of the layout that is written."""
 
+ONE_HEAD = ("hook_head_index", "hook_point_head_index")  # as it is called, and was before version 6
+
 Made = tuple[Architecture, dict[str, Tensor]]
 NORMALISED = {"none": "no", "expected_average_only_in": "no", "constant_norm_rescale": "length", "layer_norm": "layer"}
 NOT_EXPRESSIBLE = {
@@ -174,11 +176,13 @@ def _metadata(says: Settings) -> Settings:
 
 def _geometry(path: Path, says: Settings, found: Tensors, sites: GivenSites, is_transcoder: bool) -> Geometry:
     data = _metadata(says)
-    if "hook_head_index" in data:
-        raise NotSupported(
-            f"read the dictionary {path}", found=f"units that read head {data.values['hook_head_index']} alone",
-            do="use SAELens itself for it",
-        )  # fmt: skip
+    for name in ONE_HEAD:
+        for part in (data, says):
+            if name in part:
+                raise NotSupported(
+                    f"read the dictionary {path}", found=f"units that read head {part.values[name]} alone",
+                    do="use SAELens itself for it",
+                )  # fmt: skip
     name = data.text("hf_hook_name") or data.text("hook_name") or data.text("hook_point")
     d, e, units = (found.sizes[letter] for letter in ("d", "e", "units"))
     if not is_transcoder:
