@@ -17,6 +17,7 @@ from microtome.dictionary.codes import Codes, Picks, side_by_side
 from microtome.dictionary.coding import UnitsCoder
 from microtome.dictionary.geometry import Geometry
 from microtome.dictionary.normalising import How, normal, turned_back
+from microtome.dictionary.rows import check_rows
 from microtome.dictionary.units import Units
 
 Written = tuple[Units, Picks, Float[Tensor, "_"]]
@@ -124,10 +125,11 @@ class Dictionary(nn.Module):
             x: `[…, d]`, or `[…, r, d]` where the units read several sites.
 
         Raises:
-            WrongUse: another width or number of sites.
+            WrongUse: another width or number of sites, or numbers that are not finite.
         """
         with torch.no_grad():
             flat, batch = self._flat(x)
+            check_rows(f"encode with {self}", flat, batch, self.conventions.normalised)
             active = [
                 self.architecture.activate(*given) for given in self.given(normal(flat, self.conventions.normalised))
             ]
@@ -239,7 +241,7 @@ class Dictionary(nn.Module):
         assert self.W_skip is not None
         if self.W_skip.ndim == 3:
             return torch.einsum("twd,wed->twe", x, self.W_skip)
-        return (x.flatten(1) @ self.W_skip.T).view(len(x), len(self.writes), -1)
+        return (x.flatten(1) @ self.W_skip.T).unflatten(1, (len(self.writes), -1))
 
     def _of_blocks(self, codes: Codes) -> list[Written]:
         starts = self.geometry.starts

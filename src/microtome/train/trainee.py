@@ -22,7 +22,7 @@ from microtome.train.tally import Reading, Tally, added, loss_in, sums_of
 from microtome.train.team import ALONE, Team
 from microtome.train.unit_length import freed_along, made_unit
 
-Rows = Mapping[str, Float[Tensor, "t d"]]
+Rows = Mapping[str, Float[Tensor, "t _"]]
 PLACES, LEAST = 1 << 20, 64  # active places, and rows, that are learned from at a time, at most and at least
 
 
@@ -159,9 +159,9 @@ class Trainee:
     def _scaled(self, rows: Rows, sites: tuple[str, ...]) -> Float[Tensor, "t r d"]:
         device = self.since.device
         if len(sites) == 1:
-            return (rows[sites[0]].to(device) * self.scales[sites[0]])[:, None]
+            return (rows[sites[0]].to(device, torch.float32) * self.scales[sites[0]])[:, None]
         factors = torch.tensor([self.scales[site] for site in sites], device=device)
-        return torch.stack([rows[site].to(device) for site in sites], 1).mul_(factors[:, None])
+        return torch.stack([rows[site].to(device, torch.float32) for site in sites], 1).mul_(factors[:, None])
 
     def _step(self, at: int) -> None:
         self.optimiser.param_groups[0]["lr"] = self.rate * self.schedule.rate(at) * self.slowed

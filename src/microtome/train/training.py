@@ -1,6 +1,6 @@
 """`train` and `train_many`: dictionaries from activations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,25 @@ from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.saving import CARD, load, save
 from microtome.train import log, resharding
-from microtome.train.config import RunConfig, TrainConfig
+from microtome.train.config import WHAT, RunConfig, TrainConfig
+from microtome.train.given_rows import Given, GivenRows
 from microtome.train.job import PLACE, Job, job
 from microtome.train.run import Run
 from microtome.train.same_run import check_same, data_differences, settings_in, settings_of
 from microtome.train.settings import split
 from microtome.train.team import team
 
+Source = BatchSource | Shuffles | Given | Mapping[str, Given]
+
 
 def train(
-    source: BatchSource | Shuffles, *, site: str | Sequence[str] | None = None, architecture: str = "topk",
+    source: Source, *, site: str | Sequence[str] | None = None, architecture: str = "topk",
     units: int = 8192, seed: int = 0, out: str | Path | None = None, resume: bool = False, **settings: Any,
 ) -> Dictionary:  # fmt: skip
     """Trains a dictionary.
 
     Args:
-        source: a store, or any source of batches.
+        source: a store; a tensor or an array `[tokens, width]`, or `{site: tensor}`; or any source of batches.
         site: that an SAE reads and writes; several make a crosscoder. A transcoder has `reads=` and `writes=` instead,
             a cross-layer transcoder several of each and `kind="clt"`.
         architecture: see `microtome list architecture`.
@@ -55,13 +58,13 @@ def train(
 
 
 def train_many(
-    source: BatchSource | Shuffles, jobs: Sequence[Job], *, out: str | Path | None = None, resume: bool = False,
+    source: Source, jobs: Sequence[Job], *, out: str | Path | None = None, resume: bool = False,
     **settings: Any,
 ) -> list[Dictionary]:  # fmt: skip
     """Trains several dictionaries in one pass over the data: at several sites, of several sizes and sparsities.
 
     Args:
-        source: a store, or any source of batches, with every site that a job names.
+        source: as of `train`, with every site that a job names.
         jobs: from `microtome.train.job.job`; their names differ.
         out: folder with a folder for each job by its name; of a single job, the dictionary's own.
         resume: go on with the run in `out`.
@@ -73,6 +76,8 @@ def train_many(
     split(settings, {"run": RunConfig})
     config = RunConfig.from_dict(settings)
     folder = None if out is None else Path(out)
+    if config.tensorboard and folder is None:
+        raise WrongUse(WHAT, found="tensorboard=True, and no folder for its files", do="give out=, a folder")
     if len({one.name for one in jobs}) < len(jobs) or not jobs:
         names = [one.name for one in jobs]
         raise WrongUse("train several dictionaries", found=f"the names {names}", do="give each job a name of its own")
@@ -102,9 +107,7 @@ def train_many(
     return made
 
 
-def _as_asked(
-    made: Sequence[Dictionary], source: BatchSource | Shuffles, jobs: Sequence[Job], config: RunConfig
-) -> bool:
+def _as_asked(made: Sequence[Dictionary], source: Source, jobs: Sequence[Job], config: RunConfig) -> bool:
     """Whether the dictionaries of a run that ended are what is asked for; False where a longer run is.
 
     Raises:
@@ -125,8 +128,17 @@ def _keep(made: Sequence[Dictionary], homes: Sequence[Path | None], folder: Path
         resharding.remove(folder)
 
 
-def _batches(source: BatchSource | Shuffles, jobs: Sequence[Job]) -> BatchSource:
+def _batches(source: Source, jobs: Sequence[Job]) -> BatchSource:
     if isinstance(source, BatchSource):
         return source
     sites = tuple(dict.fromkeys(site for one in jobs for site in one.sites))
-    return source.shuffled(seed=jobs[0].seed, sites=sites)
+    if isinstance(source, Shuffles):
+        return source.shuffled(seed=jobs[0].seed, sites=sites)
+    if isinstance(source, Mapping):
+        return GivenRows(source, jobs[0].seed)
+    if isinstance(source, Given) and len(sites) == 1:
+        return GivenRows({sites[0]: source}, jobs[0].seed)
+    raise WrongUse(
+        WHAT, found=f"a {type(source).__name__} to train on at {', '.join(sites)}",
+        do="give a store, a tensor [tokens, width] for one site, {site: tensor} for several, or a BatchSource",
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from microtome.dictionary.architectures.jumprelu import JumpReLU
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.exchange import load_dictionary
-from microtome.dictionary.geometry import layer_by_layer, transcoder
+from microtome.dictionary.geometry import layer_by_layer, sae, transcoder
 from microtome.dictionary.named import dictionary_names, folder_of
 from microtome.dictionary.saving import save
 from microtome.dictionary.starting import untrained
@@ -75,3 +75,12 @@ def test_a_named_dictionary_is_found_by_its_name(tmp_path, monkeypatch):
 def test_a_name_never_leads_out_of_the_cache(name):
     with pytest.raises(WrongUse, match="keep the dictionary"):
         folder_of(name)
+
+
+def test_rows_of_zeros_have_no_length_to_be_divided_by():
+    made = untrained(sae("resid.0", 4, 8), TopK(k=2), Conventions(normalised="length"), seed=0)
+    with pytest.raises(WrongUse, match=r"nothing but zeros in 1 of 3 rows \(1\), which have no length"):
+        made.encode(torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]))
+    for how in ("no", "layer"):
+        usual = untrained(sae("resid.0", 4, 8), TopK(k=2), Conventions(normalised=how), seed=0)
+        assert usual.reconstruct(torch.zeros(3, 4)).isfinite().all()

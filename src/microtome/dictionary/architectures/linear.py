@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.checking import check_range
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture
 from microtome.dictionary.choosing import top_of_each
 from microtome.dictionary.codes import Picks
@@ -34,6 +35,10 @@ class Linear(Architecture):
 
     k: int | None = None
     by_norm: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self.asked, "k", self.k, least=1)
 
     @classmethod
     def tiny(cls) -> "Linear":

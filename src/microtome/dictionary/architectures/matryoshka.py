@@ -34,6 +34,7 @@ class Matryoshka(BatchTopK):
     levels: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         grows = all(a < b for a, b in zip((0.0, *self.levels), self.levels, strict=False))
         if not (grows and self.levels and self.levels[-1] == 1.0):
             raise WrongUse(

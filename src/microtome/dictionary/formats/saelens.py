@@ -246,6 +246,7 @@ def _said(dictionary: Dictionary) -> dict[str, object]:
     hooks = {"hook_name": _hook(dictionary, reads)} | (
         {"hook_name_out": _hook(dictionary, writes)} if is_transcoder else {}
     )
+    k = min(architecture.k, geometry.n_units) if isinstance(architecture, TopK) else None  # SAELens reads no larger one
     normalised = {"no": "none", "length": "constant_norm_rescale", "layer": "layer_norm"}
     model = {} if dictionary.card is None else dictionary.card.model
     return {
@@ -255,7 +256,7 @@ def _said(dictionary: Dictionary) -> dict[str, object]:
         "normalize_activations": normalised[conventions.normalised],
         "reshape_activations": "hook_z" if reads.startswith("attn.heads.") else "none",
         **({"d_out": geometry.d_out} if is_transcoder else {}),
-        **({"k": architecture.k, "rescale_acts_by_decoder_norm": False} if isinstance(architecture, TopK) else {}),
+        **({"k": k, "rescale_acts_by_decoder_norm": False} if isinstance(architecture, TopK) else {}),
         "metadata": {
             "sae_lens_version": VERSION, "sae_lens_training_version": None, "model_name": model.get("name"), **hooks,
             "microtome": None if dictionary.card is None else dictionary.card.to_dict(),
