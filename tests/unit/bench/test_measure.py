@@ -17,6 +17,7 @@ from microtome.activations.harvest import harvest
 from microtome.activations.store import ActivationStore, open_store
 from microtome.bench.config import MeasureConfig
 from microtome.bench.measuring import measure
+from microtome.bench.texts import ids_of, read_texts
 from microtome.core.errors import MicrotomeError, SiteNotFound, WrongUse
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.baseline import baseline
@@ -43,9 +44,9 @@ def d(store) -> int:
     return store.widths[SITE]
 
 
-def silent(d: int, bias: torch.Tensor) -> Dictionary:
+def silent(d: int, bias: torch.Tensor, site: str = SITE) -> Dictionary:
     """A dictionary whose units never fire."""
-    made = untrained(sae(SITE, d, 16), TopK(k=4), seed=0)
+    made = untrained(sae(site, d, 16), TopK(k=4), seed=0)
     with torch.no_grad():
         next(made.units).b_enc.fill_(-1e6)
         made.b_dec.copy_(bias)
@@ -99,6 +100,21 @@ def test_principal_components_beat_random_directions_and_say_so(store, d):
     by_name = {null.name: null for null in found.nulls}
     assert found.beats(by_name["random"])
     assert not found.beats(by_name["pca"])
+
+
+@pytest.mark.parametrize("site", ["attn.heads.1", "attn.q.0", "attn.k.1", "attn.v.1"])
+def test_heads_are_put_side_by_side_and_back(site, llama, tmp_path):
+    config = HarvestConfig(dtype="float32", context=32)
+    store = harvest(llama, TEXTS, [site], out=tmp_path / "heads", config=config)
+    d = store.widths[site]
+    whole = measure(baseline("neurons", sae(site, d, d)), store, model=llama, texts=TEXTS, config=CONFIG)
+    assert whole["cross-entropy added"].value == pytest.approx(0, abs=1e-6)
+    mean = silent(d, store.means[site], site)
+    nothing = measure(mean, store, model=llama, texts=TEXTS, nulls={"zero": silent(d, 0 * store.means[site], site)})
+    assert nothing["cross-entropy recovered against mean ablation"].value == pytest.approx(0, abs=1e-5)
+    said = next(read_texts(llama, ids_of(llama, TEXTS[:2], 8), [site], "reading"))
+    assert said.sites[site].shape[1] == d
+    assert said.codes(mean).n_units == 16
 
 
 def spoiled(store: ActivationStore, folder: Path, spoil) -> ActivationStore:
