@@ -180,7 +180,8 @@ over {texts}, {units:,} units a layer, k = {k}, a learning rate of {lr:g}.
 
 Tokens whose MLP output is over {limit:g} times the median at some layer are left out ({left}).
 Variance explained is of tokens before they were learned from.
-`mt.load_dictionary("{name}")` gives all layers as one dictionary.
+`mt.load_dictionary("{name}")` gives all layers as one dictionary, once the command has been run: it is not
+shipped, and `microtome list dictionary` says which are at hand and how to get the others.
 
 {table}
 """

@@ -10,7 +10,8 @@ from microtome.core.errors import FormatError, MissingFile, nearest
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS
-from microtome.dictionary.named import dictionary_names, folder_with
+from microtome.dictionary.listing import how_to_get
+from microtome.dictionary.named import dictionary_names, folder_with, named_dictionary
 
 
 def load_dictionary(
@@ -27,8 +28,9 @@ def load_dictionary(
     and the file still keeps apart (lengths of write vectors, the size of inputs) is folded into the weights.
 
     Args:
-        path: a folder or a file; or the name of one that is kept in the cache, such as `smollm2/transcoders`, or
-            shipped, such as `tiny/transcoders`.
+        path: a folder or a file; or a name that `microtome list dictionary` shows: shipped, such as `tiny/transcoders`,
+            or in the cache once it was trained, such as `smollm2/transcoders`. One with a name is read once a process:
+            every call gives the same object, so take a copy before changing its weights.
         format: its format by name, as `microtome list format` shows them; None recognises it by its files.
         device: where its weights go.
         reads: the site that units read, where the files do not say it, or say it otherwise; of several layers a
@@ -43,7 +45,17 @@ def load_dictionary(
         WrongUse: no site is named, by the files or here.
     """
     what = f"load the dictionary {path}"
-    path = _found(path, what)
+    name = str(path)
+    if not Path(path).exists():
+        if name not in (names := dictionary_names()):
+            raise MissingFile(
+                what, found=f"no file or folder, and of the dictionaries with a name, {nearest(name, names)}",
+                do=how_to_get(name),
+            )  # fmt: skip
+        if (format, reads, writes) == (None, None, None):
+            return named_dictionary(name, device)
+        path = folder_with(name)
+    path = Path(path)
     if format is None:
         fitting = [entry.name for entry in FORMATS if entry.value().recognises(path)]
         if len(fitting) != 1:
@@ -78,19 +90,6 @@ def save_as(dictionary: Dictionary, path: str | Path, format: str = "microtome")
     with folder_written_whole(path) as folder:
         entry.write(dictionary, folder)
     return Path(path)
-
-
-def _found(path: str | Path, what: str) -> Path:
-    """A path that exists, or the folder that a name stands for."""
-    if Path(path).exists():
-        return Path(path)
-    names = dictionary_names()
-    if str(path) in names:
-        return folder_with(str(path))
-    raise MissingFile(
-        what, found=f"no file or folder, and of the names that are kept, {nearest(str(path), names)}",
-        do="check the path; download or train it first",
-    )  # fmt: skip
 
 
 def _several(sites: str | Sequence[str] | None) -> tuple[str, ...] | None:

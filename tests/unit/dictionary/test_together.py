@@ -9,6 +9,7 @@ from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.exchange import load_dictionary
 from microtome.dictionary.geometry import layer_by_layer, sae, transcoder
+from microtome.dictionary.listing import named_entries
 from microtome.dictionary.named import dictionary_names, folder_of
 from microtome.dictionary.saving import save
 from microtome.dictionary.starting import untrained
@@ -75,6 +76,35 @@ def test_a_named_dictionary_is_found_by_its_name(tmp_path, monkeypatch):
 def test_a_name_never_leads_out_of_the_cache(name):
     with pytest.raises(WrongUse, match="keep the dictionary"):
         folder_of(name)
+
+
+def test_a_named_dictionary_is_read_once_until_it_is_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROTOME_CACHE", str(tmp_path))
+    made = untrained(sae("resid.0", 4, 8), TopK(k=2), seed=0)
+    save(made, folder_of("net/sae"))
+    first = load_dictionary("net/sae")
+    assert load_dictionary("net/sae") is first
+    assert load_dictionary("net/sae", format="microtome") is not first
+    save(untrained(sae("resid.0", 4, 16), TopK(k=2), seed=0), folder_of("net/sae"))
+    assert load_dictionary("net/sae").n_units == 16
+
+
+def test_a_name_that_must_be_trained_first_says_how_and_how_long(tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROTOME_CACHE", str(tmp_path))
+    with pytest.raises(MissingFile) as said:
+        load_dictionary("smollm2/transcoders")
+    how = "`microtome train transcoders --model smollm2` trains it, about 51 minutes on two CPU cores"
+    assert said.value.do == how
+    assert summary_of("smollm2/transcoders") == f"not here yet: {how}"
+    assert summary_of("tiny/sae") == "topk, 512 units at resid.2"
+    save(untrained(sae("resid.0", 4, 16), TopK(k=2), seed=0), folder_of("smollm2/transcoders"))
+    assert summary_of("smollm2/transcoders") == "topk, 16 units at resid.0"
+    (folder_of("smollm2/transcoders") / "dictionary.json").write_text("{")
+    assert "damaged" in summary_of("smollm2/transcoders")
+
+
+def summary_of(name: str) -> str:
+    return {entry.name: entry.summary for entry in named_entries()}[name]
 
 
 def test_rows_of_zeros_have_no_length_to_be_divided_by():
