@@ -89,6 +89,12 @@ def for_circuit_tracer() -> dict[str, Dictionary]:
     }
 
 
+def for_later_circuit_tracer() -> dict[str, Dictionary]:
+    """What versions after 0.5.0 have besides; 0.5.0 would take it for ReLU."""
+    reads, writes = (tuple(f"{kind}.{layer}" for layer in range(LAYERS)) for kind in ("mlp.in", "mlp.out"))
+    return {"set_topk": made(layer_by_layer(reads, writes, D, D, UNITS), TopK(k=4))}
+
+
 def made(geometry, architecture, conventions=None) -> Dictionary:
     """A dictionary with nothing at a value where mistakes cancel."""
     dictionary = untrained(geometry, architecture, conventions, seed=0, length=0.7)

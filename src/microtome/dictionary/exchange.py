@@ -12,6 +12,7 @@ from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS
 from microtome.dictionary.listing import how_to_get
 from microtome.dictionary.named import dictionary_names, folder_with, named_dictionary
+from microtome.dictionary.tensors import shapes_in
 
 
 def load_dictionary(
@@ -58,13 +59,16 @@ def load_dictionary(
     path = Path(path)
     if format is None:
         fitting = [entry.name for entry in FORMATS if entry.value().recognises(path)]
-        if len(fitting) != 1:
+        if not fitting:
+            raise FormatError(
+                what, found=f"the files of no format: {_held(path)}",
+                do="name the folder that holds its weights and settings; `microtome list format` shows what is known",
+            )  # fmt: skip
+        if len(fitting) > 1:
             raise FormatError(
                 what,
-                found=f"the files of {' and of '.join(fitting)}"
-                if fitting
-                else f"the files of no format: {_held(path)}",
-                do="name the folder that holds its weights and settings, or its format: format=…",
+                found=f"the files of {' and of '.join(fitting)}",
+                do="name its format: load_dictionary(…, format=…)",
             )
         format = fitting[0]
     sites = GivenSites(_several(reads), _several(writes))
@@ -97,7 +101,14 @@ def _several(sites: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _held(path: Path) -> str:
-    if path.is_file():
-        return path.name
-    names = sorted(one.name for one in path.iterdir())
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "") or "an empty folder"
+    """What lies there, and of a file of weights what it holds."""
+    if path.is_dir():
+        names = sorted(one.name for one in path.iterdir())
+        return _listed(names) or "an empty folder"
+    shapes = shapes_in(path) if path.suffix in (".pt", ".safetensors") else None
+    tensors = [f"{name} {list(shape)}" for name, shape in sorted((shapes or {}).items())]
+    return f"{path.name} with the tensors {_listed(tensors)}" if tensors else path.name
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

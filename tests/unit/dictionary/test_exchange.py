@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import exchanged
 from microtome.core.errors import FormatError, MissingFile, NotSupported, UnknownName, WrongUse
@@ -16,7 +17,7 @@ from microtome.dictionary.dictionary import Conventions
 from microtome.dictionary.exchange import load_dictionary, save_as
 from microtome.dictionary.folding import of_unit_length
 from microtome.dictionary.format import FORMATS
-from microtome.dictionary.geometry import crosscoder, layer_by_layer, sae, transcoder
+from microtome.dictionary.geometry import cross_layer, crosscoder, layer_by_layer, sae, transcoder
 from microtome.dictionary.saving import save
 
 VECTORS = Path(__file__).parent / "peer_vectors"
@@ -43,11 +44,13 @@ def test_a_loader_that_folds_lengths_is_ours_and_a_fold():
 
 WRITTEN = [("saelens", name) for name in exchanged.for_saelens()]
 WRITTEN += [("circuit-tracer", name) for name in exchanged.for_circuit_tracer()]
+WRITTEN += [("circuit-tracer", name) for name in exchanged.for_later_circuit_tracer()]
 
 
 @pytest.mark.parametrize("format, name", WRITTEN)
 def test_what_is_written_comes_back(format, name, tmp_path):
-    ours = {"saelens": exchanged.for_saelens, "circuit-tracer": exchanged.for_circuit_tracer}[format]()[name]
+    ours = ({**exchanged.for_circuit_tracer(), **exchanged.for_later_circuit_tracer()}
+            if format == "circuit-tracer" else exchanged.for_saelens())[name]  # fmt: skip
     again = load_dictionary(save_as(ours, tmp_path / "made", format))
     ours = exchanged.as_written(ours)
     assert again.geometry == ours.geometry
@@ -175,6 +178,19 @@ def test_what_circuit_tracer_has_not_is_not_written(name, tmp_path):
         save_as(exchanged.for_saelens()[name], tmp_path / "out", "circuit-tracer")
 
 
+def test_topk_of_circuit_tracer_is_said_in_its_settings(tmp_path):
+    ours = exchanged.for_later_circuit_tracer()["set_topk"]
+    folder = save_as(ours, tmp_path / "set", "circuit-tracer")
+    says = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (says["activation"], says["k"]) == ("topk", 4)
+    clt = exchanged.made(cross_layer(ours.reads, ours.writes, 8, 8, 32), TopK(k=4))
+    with pytest.raises(NotSupported, match="a cross-layer transcoder with TopK"):
+        save_as(clt, tmp_path / "clt", "circuit-tracer")
+    (folder / "config.yaml").write_text(yaml.safe_dump({**says, "k": 33}))
+    with pytest.raises(FormatError, match="33 of 32 units"):
+        load_dictionary(folder)
+
+
 def test_a_smaller_set_over_a_larger_one_is_no_mixture(tmp_path):
     ours = exchanged.for_circuit_tracer()
     save_as(ours["set_relu"], tmp_path / "set", "circuit-tracer")
@@ -202,7 +218,16 @@ def test_a_file_is_no_folder_to_write_into(format, tmp_path):
 
 def test_formats_that_are_only_read_say_so(tmp_path):
     read_only = [entry.name for entry in FORMATS if not entry.value.writes]
-    assert read_only == ["dictionary-learning", "gemma-scope", "openai", "sparsify"]
+    assert read_only == [
+        "crosscoder",
+        "dictionary-learning",
+        "gemma-scope",
+        "llama-scope",
+        "llamascopium",
+        "openai",
+        "qwen-scope",
+        "sparsify",
+    ]
     for name in read_only:
         with pytest.raises(NotSupported, match="only read here"):
             save_as(exchanged.for_saelens()["relu"], tmp_path / "out", name)

@@ -1,7 +1,8 @@
 """circuit-tracer: `config.yaml` beside a file a layer, of transcoders or of a cross-layer transcoder.
 
 A set becomes one dictionary with a block a layer. Reading vectors lie by unit, `[units, d]`. Version 0.5 knows ReLU
-and JumpReLU; units below zero pass a JumpReLU there, so that thresholds below zero are refused.
+and JumpReLU; units below zero pass a JumpReLU there, so that thresholds below zero are refused. What came after 0.5.0
+reads sets with TopK too (`activation: topk`, `k`), which 0.5.0 itself would read as ReLU.
 """
 
 import re
@@ -17,8 +18,10 @@ from microtome.core.errors import FormatError, NotSupported
 from microtome.dictionary.architecture import Architecture
 from microtome.dictionary.architectures.jumprelu import JumpReLU
 from microtome.dictionary.architectures.relu import ReLU
+from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.assembling import Parts, Weights, assembled, bounds, thresholds
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.folding import of_unit_length
 from microtome.dictionary.foreign_sites import GivenSites, name_of
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import cross_layer, layer_by_layer
@@ -49,10 +52,11 @@ class CircuitTracer(Format):
         """See `Format.read`."""
         says = settings(path / SETTINGS) if (path / SETTINGS).is_file() else Settings(path / SETTINGS, {})
         kind = says.one_of("model_kind", (SET, CLT), CLT if _files(path, CLT) else SET)
-        if says.get("activation", str, "relu") not in ("relu", "jump_relu", "jumprelu"):
+        known = ("relu", "jump_relu", "jumprelu", "topk") if kind == SET else ("relu", "jump_relu", "jumprelu")
+        if says.get("activation", str, "relu") not in known:
             raise NotSupported(
                 f"read the transcoders {path}", found=f"the activation {says.values['activation']!r}",
-                do="give transcoders with ReLU or JumpReLU, which are those that circuit-tracer 0.5 reads",
+                do=f"give transcoders with one of {', '.join(known)}",
             )  # fmt: skip
         if "transcoders" in says:
             raise NotSupported(
@@ -70,6 +74,9 @@ class CircuitTracer(Format):
     def write(self, dictionary: Dictionary, path: Path) -> Path:
         """See `Format.write`."""
         kind, hooks = _writable(dictionary)
+        if isinstance(dictionary.architecture, TopK):
+            _check_topk(dictionary, kind)
+            dictionary = of_unit_length(dictionary) if dictionary.architecture.by_norm else dictionary
         for name, tensors in _parts(dictionary, kind):
             save_file({key: one.detach().cpu().contiguous() for key, one in tensors.items()}, path / name)
         model = {} if dictionary.card is None else dictionary.card.model
@@ -77,6 +84,8 @@ class CircuitTracer(Format):
             "model_name": model.get("name", ""), "model_kind": kind, "feature_input_hook": hooks[0],
             "feature_output_hook": hooks[1], "scan": path.name,
         }  # fmt: skip
+        if isinstance(dictionary.architecture, TopK):
+            content |= {"activation": "topk", "k": dictionary.architecture.k}
         (path / SETTINGS).write_text(yaml.safe_dump(content), encoding="utf-8")
         return path
 
@@ -84,10 +93,10 @@ class CircuitTracer(Format):
 def _set(path: Path, says: Settings, files: list[Path], sites: GivenSites) -> Dictionary:
     blocks, b_dec, skips, sizes = [], [], [], {}
     every = [safetensors(file) for file in files]
-    jumps = any(THRESHOLD in found for found in every)
+    jumps = says.text("activation") != "topk" and any(THRESHOLD in found for found in every)
     for found in every:
         found.sizes.update(sizes)
-        found.nothing_but(("W_enc", "b_enc", "W_dec", "b_dec", "W_skip", THRESHOLD))
+        found.nothing_but(("W_enc", "b_enc", "W_dec", "b_dec", "W_skip", *((THRESHOLD,) if jumps else ())))
         W_enc = found.take("W_enc", "units", "d")
         b_enc = found.take("b_enc", "units")
         blocks.append(Weights(W_enc, b_enc, found.take("W_dec", "units", "d"), _jump(found, THRESHOLD, jumps)))
@@ -101,7 +110,8 @@ def _set(path: Path, says: Settings, files: list[Path], sites: GivenSites) -> Di
         )  # fmt: skip
     geometry = layer_by_layer(*_sites(path, says, len(files), sites), sizes["d"], sizes["d"], sizes["units"])
     conventions = Conventions(centred=False, skip=bool(skips))
-    parts = Parts(geometry, _architecture(jumps), conventions, blocks, torch.stack(b_dec), skips)
+    architecture = _topk(says, sizes["units"]) if says.text("activation") == "topk" else _architecture(jumps)
+    parts = Parts(geometry, architecture, conventions, blocks, torch.stack(b_dec), skips)
     return assembled(parts, path, "circuit-tracer", says.values, says.text("model_name"))
 
 
@@ -125,6 +135,26 @@ def _clt(path: Path, says: Settings, files: list[Path], sites: GivenSites) -> Di
     geometry = cross_layer(*_sites(path, says, n, sites), sizes["d"], sizes["d"], sizes["units"])
     parts = Parts(geometry, _architecture(jumps), Conventions(centred=False), blocks, torch.stack(b_dec))
     return assembled(parts, path, "circuit-tracer", says.values, says.text("model_name"))
+
+
+def _topk(says: Settings, units: int) -> TopK:
+    k = says.size("k")
+    if k > units:
+        raise says.refusal("k", f"{k} of {units} units", "no more than there are can be active")
+    return TopK(k=k, by_norm=False)
+
+
+def _check_topk(dictionary: Dictionary, kind: str) -> None:
+    """Refuses what is no set: TopK is known of sets alone.
+
+    Raises:
+        NotSupported: it is none.
+    """
+    if kind != SET:
+        raise NotSupported(
+            f"write {dictionary} for circuit-tracer", found="a cross-layer transcoder with TopK",
+            do="train it with BatchTopK or JumpReLU, or keep it in microtome's own format",
+        )  # fmt: skip
 
 
 def _architecture(jumps: bool) -> Architecture:
@@ -195,7 +225,7 @@ def _parts(dictionary: Dictionary, kind: str) -> Iterator[tuple[str, dict[str, T
     """The files, one after another, with what each holds."""
     skip = dictionary.W_skip if dictionary.W_skip is None or dictionary.W_skip.ndim == 3 else dictionary.W_skip[None]
     for i, units in enumerate(dictionary.units):
-        bound = bounds(dictionary.architecture, units)
+        bound = None if isinstance(dictionary.architecture, TopK) else bounds(dictionary.architecture, units)
         if kind == CLT:
             jump = {} if bound is None else {f"threshold_{i}": bound}
             own = {f"W_enc_{i}": units.W_enc, f"b_enc_{i}": units.b_enc, f"b_dec_{i}": dictionary.b_dec[i], **jump}

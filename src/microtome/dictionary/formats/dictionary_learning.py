@@ -21,6 +21,7 @@ from microtome.dictionary.assembling import Parts, Weights, assembled, threshold
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS, Format
+from microtome.dictionary.formats.crosscoder import is_crosscoder
 from microtome.dictionary.geometry import sae
 from microtome.dictionary.settings import Settings, settings
 from microtome.dictionary.tensors import Tensors, pickled
@@ -89,15 +90,19 @@ class DictionaryLearning(Format):
     """A folder a dictionary."""
 
     def recognises(self, path: Path) -> bool:
-        """By the name of the weights."""
-        return (path / WEIGHTS).is_file() or path.name == WEIGHTS
+        """By the name of the weights, where they are no crosscoder's."""
+        file = path if path.name == WEIGHTS else path / WEIGHTS
+        return file.is_file() and not is_crosscoder(file)
 
     def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         folder = path.parent if path.is_file() else path
         trainer = settings(folder / SETTINGS).part("trainer")
         kind = trainer.one_of("dict_class", tuple(READERS))
-        found = pickled(folder / WEIGHTS)
+        held = pickled(folder / WEIGHTS)
+        # Earlier versions kept neither in the weights: k stood in the configuration alone, and there was no threshold.
+        earlier = {"k": trainer.values.get("k"), "threshold": -1.0} if "TopK" in kind else {}
+        found = held.completed(earlier)
         architecture, conventions, weights, b_dec = READERS[kind](found)
         _agree(trainer, found)
         geometry = sae(sites.autoencoder(path, _place(trainer)), found.sizes["d"], found.sizes["units"])

@@ -16,7 +16,7 @@ from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import sae
-from microtome.dictionary.tensors import Tensors, pickled
+from microtome.dictionary.tensors import Tensors, pickled, shapes_in
 
 TIED = "decoder.linear.weight"  # the encoder's own, a second time
 STATISTICS = ("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
@@ -29,8 +29,11 @@ class OpenAI(Format):
     """A file a dictionary."""
 
     def recognises(self, path: Path) -> bool:
-        """By its ending; what it holds is looked at when it is read."""
-        return path.is_file() and path.suffix == ".pt" and path.name != "ae.pt"
+        """By the bias that it takes off first; one that cannot be read is taken for one, which reading it says."""
+        if not path.is_file() or path.suffix != ".pt" or path.name == "ae.pt":
+            return False
+        shapes = shapes_in(path)
+        return shapes is None or "pre_bias" in shapes
 
     def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""

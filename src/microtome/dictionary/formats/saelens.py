@@ -100,8 +100,11 @@ class SAELens(Format):
     writes = True
 
     def recognises(self, path: Path) -> bool:
-        """By the name of the weights."""
-        return (path / WEIGHTS).is_file() or path.name == WEIGHTS
+        """By the name of the weights, which Llamascopium has too: beside other settings."""
+        folder = path.parent if path.name == WEIGHTS else path
+        return (folder / WEIGHTS).is_file() and (
+            (folder / SETTINGS).is_file() or not (folder / "config.json").is_file()
+        )
 
     def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
