@@ -1,5 +1,7 @@
 """The dictionaries that have a name: those at hand, and those that one command trains."""
 
+from collections.abc import Iterator
+
 from microtome.core.artefact import read_json
 from microtome.core.errors import MicrotomeError
 from microtome.core.registry import Entry
@@ -12,12 +14,18 @@ MINUTES = {"smollm2": 51}
 """How long training took on two CPU cores, with the settings that the command has by itself."""
 
 
-def named_entries() -> list[Entry[None]]:
-    """Every name with a line about it: what it is, or how to get it."""
-    at_hand = {name: _said(name) for name in dictionary_names()}
-    trainable = [f"{entry.name}{TRANSCODERS}" for entry in NAMED]
-    rest = {name: f"not here yet: {how_to_get(name)}" for name in trainable if name not in at_hand}
-    return [Entry(name, summary, __name__, None) for name, summary in sorted((at_hand | rest).items())]
+class NamedDictionaries:
+    """Every name with a line about it: what it is, or how to get it. What there is, is looked up each time."""
+
+    def __iter__(self) -> Iterator[Entry[None]]:
+        at_hand = {name: _described(name) for name in dictionary_names()}
+        trainable = [f"{entry.name}{TRANSCODERS}" for entry in NAMED]
+        rest = {name: f"not here yet: {how_to_get(name)}" for name in trainable if name not in at_hand}
+        for name, summary in sorted((at_hand | rest).items()):
+            yield Entry(name, summary, __name__, None)
+
+
+DICTIONARIES = NamedDictionaries()
 
 
 def how_to_get(name: str) -> str:
@@ -29,7 +37,7 @@ def how_to_get(name: str) -> str:
     return f"`microtome train transcoders --model {model}` trains it{time}"
 
 
-def _said(name: str) -> str:
+def _described(name: str) -> str:
     """What a dictionary is, by its card alone."""
     try:
         content = read_json(folder_with(name) / CARD, kind="dictionary")

@@ -9,7 +9,7 @@ from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.exchange import load_dictionary
 from microtome.dictionary.geometry import layer_by_layer, sae, transcoder
-from microtome.dictionary.listing import named_entries
+from microtome.dictionary.listing import DICTIONARIES
 from microtome.dictionary.named import dictionary_names, folder_of
 from microtome.dictionary.saving import save
 from microtome.dictionary.starting import untrained
@@ -104,7 +104,7 @@ def test_a_name_that_must_be_trained_first_says_how_and_how_long(tmp_path, monke
 
 
 def summary_of(name: str) -> str:
-    return {entry.name: entry.summary for entry in named_entries()}[name]
+    return {entry.name: entry.summary for entry in DICTIONARIES}[name]
 
 
 def test_rows_of_zeros_have_no_length_to_be_divided_by():
