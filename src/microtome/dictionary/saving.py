@@ -13,7 +13,7 @@ from torch import Tensor
 
 from microtome.core.artefact import RunCard, read_artefact, writable, write_json, written_whole
 from microtome.core.errors import FormatError, MicrotomeError, MissingFile, WrongUse
-from microtome.core.fingerprint import of_tensors
+from microtome.core.fingerprint import of_module, of_tensors
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.geometry import Block, Geometry
@@ -71,11 +71,11 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Dictionary:
         conventions = Conventions.from_dict(content["conventions"])
         made = Dictionary(_geometry(content["geometry"]), architecture, conventions, card)
     tensors = read_tensors(folder / WEIGHTS, made.state_dict())
-    if of_tensors(sorted(tensors.items())) != content["weights"]:
+    made.load_state_dict(tensors)
+    if of_module(made) != content["weights"]:
         raise FormatError(
             f"read the dictionary {folder}", found="weights that are not those it was saved with", do="save it again"
         )
-    made.load_state_dict(tensors)
     return made.to(device)
 
 

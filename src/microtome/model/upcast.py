@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from microtome.core.errors import WrongUse
+from microtome.core.fingerprint import Stamp, stamp
 from microtome.model.anatomy import Anatomy
 from microtome.model.certificate import ATTRIBUTION
 from microtome.model.model import Model
 from microtome.model.projections import require_plain_weights
 
 # As long as the model lives; several questions about it need one copy.
-_COPIES: "WeakKeyDictionary[nn.Module, tuple[tuple[tuple[int, int], ...], Model]]" = WeakKeyDictionary()
+_COPIES: "WeakKeyDictionary[nn.Module, tuple[Stamp, Model]]" = WeakKeyDictionary()
 
 
 def in_float32(model: Model) -> Model:
@@ -46,7 +47,7 @@ def float32_copy(model: Model) -> Model:
     if model.dtype in (torch.float32, torch.float64):
         return model
     own = model.anatomy.module
-    now = _stamp(own)
+    now = stamp(own)
     known = _COPIES.get(own)
     if known is None or known[0] != now:
         module = copy.deepcopy(own).float()
@@ -55,8 +56,3 @@ def float32_copy(model: Model) -> Model:
         _COPIES[own] = known
     known[1].certificate = model.certificate
     return known[1]
-
-
-def _stamp(module: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Where the weights lie, and how often each was changed in place."""
-    return tuple((one.data_ptr(), one._version) for one in (*module.parameters(), *module.buffers()))

@@ -14,7 +14,7 @@ from torch import Tensor
 from microtome.circuit.basis import Slice, Written
 from microtome.circuit.placeable import require_places, stream_place
 from microtome.circuit.places import READ_PAST_A_NORM, Place, place_of
-from microtome.core.fingerprint import of_tensors
+from microtome.core.fingerprint import of_module
 from microtome.dictionary.basis import At, Beside, Lines, on_prompt
 from microtome.dictionary.dictionary import Dictionary
 from microtome.model import edits
@@ -189,7 +189,7 @@ class DictionaryUnits:
         same = dictionary.b_dec.device == weight.device and dictionary.b_dec.dtype == weight.dtype
         self.dictionary = dictionary if same else copy.deepcopy(dictionary).to(weight)
         self.card = {
-            "weights": of_tensors(sorted(dictionary.state_dict().items())),
+            "weights": of_module(dictionary),
             "writes": list(dictionary.writes),
             "units": dictionary.n_units,
         }
