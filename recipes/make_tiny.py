@@ -28,7 +28,7 @@ from microtome.data.corpora.stories import STORIES
 from microtome.data.corpus import Corpus, corpus_of
 from microtome.dictionary.baseline import beside
 from microtome.dictionary.dictionary import Dictionary
-from microtome.dictionary.kept import SHIPPED
+from microtome.dictionary.named import SHIPPED
 from microtome.dictionary.saving import save
 from microtome.evidence import Estimate, ratio_of_sums
 from microtome.metrics.explained_variance import ExplainedVariance

@@ -23,7 +23,7 @@ import microtome as mt
 from microtome.activations.store import ActivationStore
 from microtome.dictionary.baseline import beside
 from microtome.dictionary.dictionary import Dictionary
-from microtome.dictionary.kept import kept_names
+from microtome.dictionary.named import dictionary_names
 from microtome.evidence import Estimate, difference_of_ratios, ratio_of_sums
 from microtome.metrics.explained_variance import ExplainedVariance
 from microtome.metrics.firing import DeadFraction
@@ -180,7 +180,8 @@ over {texts}, {units:,} units a layer, k = {k}, a learning rate of {lr:g}.
 
 Tokens whose MLP output is over {limit:g} times the median at some layer are left out ({left}).
 Variance explained is of tokens before they were learned from.
-`mt.load_dictionary("{name}")` gives all layers as one dictionary.
+`mt.load_dictionary("{name}")` gives all layers as one dictionary, once the command has been run: it is not
+shipped, and `microtome list dictionary` says which are at hand and how to get the others.
 
 {table}
 """
@@ -200,7 +201,7 @@ def write(
         held=HELD_OUT, table=saes_table(found), fitted=min(FITTED_ON, len(learned)),
     )  # fmt: skip
     name = f"{store.manifest.card['model']['name']}/transcoders"
-    path.write_text(page + (f"\n{transcoders(name)}" if name in kept_names() else ""), encoding="utf-8")
+    path.write_text(page + (f"\n{transcoders(name)}" if name in dictionary_names() else ""), encoding="utf-8")
 
 
 def saes_table(found: list[Found]) -> str:

@@ -34,7 +34,8 @@ def loaded(folder: Path, name: str) -> Dictionary:
     if path.suffix == ".pt":
         return load_dictionary(path, reads="resid.3")
     if name.startswith("gemma"):
-        return load_dictionary(path, reads="mlp.in.*", writes="mlp.out.*")
+        layer = "*" if name.endswith("clt") else "3"
+        return load_dictionary(path, reads=f"mlp.in.{layer}", writes=f"mlp.out.{layer}")
     return load_dictionary(path)
 
 
@@ -86,6 +87,12 @@ def for_circuit_tracer() -> dict[str, Dictionary]:
         "clt_jumprelu": made(across, JumpReLU(threshold=0.5)),
         "clt_batchtopk": made(across, BatchTopK(k=4)),
     }
+
+
+def for_later_circuit_tracer() -> dict[str, Dictionary]:
+    """What versions after 0.5.0 have besides; 0.5.0 would take it for ReLU."""
+    reads, writes = (tuple(f"{kind}.{layer}" for layer in range(LAYERS)) for kind in ("mlp.in", "mlp.out"))
+    return {"set_topk": made(layer_by_layer(reads, writes, D, D, UNITS), TopK(k=4))}
 
 
 def made(geometry, architecture, conventions=None) -> Dictionary:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from dense_reference import dense_outcome
 
+from microtome.core.errors import WrongUse
 from microtome.dictionary.architecture import ARCHITECTURES, Moment
 from microtome.dictionary.codes import Codes
 from microtome.dictionary.dictionary import Conventions, Dictionary
@@ -168,3 +169,25 @@ def test_what_is_saved_comes_back(dictionary, tmp_path):
     assert again.architecture == dictionary.architecture
     assert (again.geometry, again.conventions) == (dictionary.geometry, dictionary.conventions)
     assert torch.equal(again.reconstruct(x), dictionary.reconstruct(x))
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_no_rows_have_no_codes(dictionary, shape):
+    given = batch(dictionary)[0].squeeze(1)[:1]
+    none = given.new_zeros(*shape, *given.shape[1:])
+    codes = dictionary.float().encode(none.float())
+    assert (codes.shape, len(codes.ids)) == (shape, 0)
+    assert codes.dense().shape == (*shape, dictionary.n_units)
+    assert dictionary.reconstruct(none.float()).shape == (*shape, *dictionary.reconstruct(given.float()).shape[1:])
+    assert dictionary.double().reconstruct(none).shape[: len(shape)] == shape
+
+
+def test_rows_without_a_number_are_refused_by_name(dictionary):
+    x = batch(dictionary)[0].squeeze(1)
+    x[[3, 7], ..., 2] = torch.tensor([torch.nan, torch.inf], dtype=x.dtype).view(2, *[1] * (x.ndim - 2))
+    for given, named in ((x, "3, 7"), (x.view(4, 10, *x.shape[1:]), "(0, 3), (0, 7)"), (x[3], "it")):
+        with pytest.raises(WrongUse) as said:
+            dictionary.reconstruct(given)
+        assert said.value.what == f"encode with {dictionary}"
+        rows = "it" if named == "it" else f"2 of 40 rows ({named})"
+        assert said.value.found == f"NaN or infinite numbers in {rows}"

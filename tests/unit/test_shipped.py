@@ -9,7 +9,7 @@ from microtome.circuit.trace import trace
 from microtome.data.corpus import corpus
 from microtome.dictionary.baseline import beside
 from microtome.dictionary.exchange import load_dictionary
-from microtome.dictionary.kept import SHIPPED, kept_names
+from microtome.dictionary.named import SHIPPED, dictionary_names
 from microtome.metrics.explained_variance import ExplainedVariance
 from microtome.model.opening import open
 from microtome.model.sources.named import NAMED
@@ -120,7 +120,7 @@ def test_they_stand_at_all_layers(model, transcoders, sae):
     assert transcoders.writes == tuple(f"mlp.out.{layer}" for layer in range(model.n_layers))
     assert transcoders.geometry.kind == "set of transcoders"
     assert sae.geometry.kind == "sae"
-    assert {"tiny/sae", "tiny/transcoders"} <= set(kept_names())
+    assert {"tiny/sae", "tiny/transcoders"} <= set(dictionary_names())
 
 
 def test_the_model_that_they_were_trained_on_is_the_one_that_ships(model, transcoders, sae):

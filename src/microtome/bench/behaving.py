@@ -58,6 +58,7 @@ def behave(
     rows = _rows(model, texts, config)
     if not rows:
         raise WrongUse("measure the cross-entropy", found="no text of two tokens", do="give texts to read")
+    means = _in_shape(model, rows[0], {site: means[site] for site in first.writes})
     batches = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
     for number, ids in enumerate(track(batches, "reading texts")):
         batch = model.batch(ids)
@@ -73,6 +74,14 @@ def behave(
             found[name].mean.add(own, spliced, mean, document)
             found[name].added.add(own, spliced, document)
     return found
+
+
+def _in_shape(
+    model: Model, row: Sequence[int], means: Mapping[str, Float[Tensor, "_"]]
+) -> dict[str, Float[Tensor, "..."]]:
+    """Means in the shape of their sites: what a store keeps side by side stands head by head in a model."""
+    run = model.run([list(row)], capture=list(means))
+    return {site: mean.view(run[site].shape[2:]) for site, mean in means.items()}
 
 
 def _rows(model: Model, texts: Iterable[str], config: MeasureConfig) -> list[list[int]]:

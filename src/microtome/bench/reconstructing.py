@@ -9,6 +9,7 @@ from torch import Tensor
 
 from microtome.activations.store import ActivationStore
 from microtome.bench.config import MeasureConfig
+from microtome.core.errors import WrongUse
 from microtome.core.progress import track
 from microtome.dictionary.codes import Codes
 from microtome.dictionary.dictionary import Dictionary
@@ -37,7 +38,12 @@ class Piece:
 
 
 def pieces(dictionary: Dictionary, store: ActivationStore, config: MeasureConfig) -> Iterator[Piece]:
-    """All tokens in view, in order."""
+    """All tokens in view, in order.
+
+    Raises:
+        WrongUse: some rows are not finite, or nothing but zeros.
+    """
+    _check_rows(dictionary, store)
     ordinary = ordinary_tokens(store, dictionary.geometry.sites, config.ordinary)
     starts = range(0, store.n_tokens, config.batch)
     for start in track(starts, "measuring"):
@@ -45,6 +51,24 @@ def pieces(dictionary: Dictionary, store: ActivationStore, config: MeasureConfig
         sites = {site: store.rows(site, at) for site in dictionary.geometry.sites}
         x, y = (torch.stack([sites[site] for site in names], 1) for names in (dictionary.reads, dictionary.writes))
         yield Piece(x, y, store.documents[at], ordinary[at])
+
+
+def _check_rows(dictionary: Dictionary, store: ActivationStore) -> None:
+    """Says of the whole store what of one row would spoil every figure."""
+    for site in dictionary.geometry.sites:
+        wrong = ~store.squares(site).isfinite()
+        _refuse_rows(
+            dictionary, wrong, f"NaN or infinite numbers at {site}", "harvest again in float32, or leave them out"
+        )
+    written = torch.stack([store.squares(site) for site in dictionary.writes]).sum(0)
+    zeros = f"nothing but zeros at {', '.join(dictionary.writes)}"
+    _refuse_rows(dictionary, written == 0, zeros, "leave them out: they have no direction that could be kept")
+
+
+def _refuse_rows(dictionary: Dictionary, wrong: Bool[Tensor, "t"], found: str, do: str) -> None:
+    if bool(wrong.any()):
+        rows = f"{int(wrong.sum()):,} of {len(wrong):,} rows, first in row {int(wrong.long().argmax())}"
+        raise WrongUse(f"measure {dictionary}", found=f"{found} in {rows}", do=f"{do} (store.where)")
 
 
 def ordinary_tokens(store: ActivationStore, sites: tuple[str, ...], limit: float) -> Bool[Tensor, "t"]:
@@ -77,6 +101,11 @@ class Figures:
         self.dead, self.dense = DeadFraction(n_units), DenseFraction(n_units, above=dense_above)
         self.n_tokens, self.n_ordinary = 0, 0
 
+    @property
+    def varies(self) -> bool:
+        """Whether what was to be reconstructed differs from token to token."""
+        return bool(self.of_all["explained_variance"].per_item().denominators.sum() > 0)
+
     def add(self, piece: Piece, codes: Codes, y_hat: Float[Tensor, "t w e"]) -> None:
         """Takes in what was made of a piece."""
         y, made, ordinary = piece.y.flatten(1), y_hat.flatten(1), piece.ordinary
@@ -92,9 +121,19 @@ class Figures:
 
 
 def read(dictionary: Dictionary, store: ActivationStore, config: MeasureConfig) -> Figures:
-    """All figures of a dictionary over a store."""
+    """All figures of a dictionary over a store.
+
+    Raises:
+        WrongUse: rows that are not finite, nothing but zeros, or all the same.
+    """
     found = Figures(dictionary, config.dense_above)
     for piece in pieces(dictionary, store, config):
         codes, y_hat = remade(dictionary, piece)
         found.add(piece, codes, y_hat)
+    if not found.varies:
+        raise WrongUse(
+            f"measure {dictionary}",
+            found=f"{found.n_tokens:,} rows at {', '.join(dictionary.writes)} that are all the same",
+            do="give a store of tokens that differ: there is no variance to explain",
+        )
     return found

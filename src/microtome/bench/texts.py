@@ -51,5 +51,5 @@ def read_texts(model: Model, rows: Sequence[Sequence[int]], sites: Sequence[str]
         position = torch.arange(int(lengths.max()))
         kept = (position > 0) & (position < lengths[:, None])
         text, place = kept.nonzero(as_tuple=True)
-        taken = {site: run[site].float().cpu()[text, place] for site in sites}
+        taken = {site: run[site].float().cpu()[text, place].flatten(1) for site in sites}  # heads lie side by side
         yield Said(taken, text + start, place == lengths[text] - 1)

@@ -8,7 +8,7 @@ from microtome.circuit.basis import BASES, Basis
 from microtome.core.errors import UnknownName, WrongUse
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.exchange import load_dictionary
-from microtome.dictionary.kept import kept_names
+from microtome.dictionary.named import dictionary_names
 from microtome.model.model import Model
 
 NEURONS = "neurons"
@@ -41,9 +41,9 @@ def basis_of(model: Model, asked: Units) -> Basis:
 def _named(model: Model, name: str) -> Basis:
     if name in BASES:
         return BASES.get(name)
-    if is_kept(name):
+    if is_named(name):
         return _of_dictionary(load_dictionary(name), model, name)
-    known = [*(entry.name for entry in BASES), *kept_names()]
+    known = [*(entry.name for entry in BASES), *dictionary_names()]
     raise UnknownName("basis", name, known, do="choose one that `microtome list basis` shows, or name a dictionary")
 
 
@@ -59,6 +59,6 @@ def _together(bases: list[Basis]) -> Basis:
     return Basis(name, {one.name: one.card for one in bases}, tuple(part for one in bases for part in one.parts))
 
 
-def is_kept(name: str) -> bool:
+def is_named(name: str) -> bool:
     """Whether a dictionary can be loaded by this name or path, or is a basis; of several, whether all are."""
-    return all(one in BASES or one in kept_names() or Path(one).exists() for one in name.split(AND))
+    return all(one in BASES or one in dictionary_names() or Path(one).exists() for one in name.split(AND))

@@ -13,7 +13,7 @@ from microtome.circuit.attribution import DEFAULT_RULE, RULES, Rule, scored
 from microtome.circuit.basis import Basis, side_by_side
 from microtome.circuit.faithfulness import PromptScores, score_prompt
 from microtome.circuit.graph import Graph
-from microtome.circuit.naming import NEURONS, Units, basis_of, is_kept
+from microtome.circuit.naming import NEURONS, Units, basis_of, is_named
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import FORMAT, Proof
 from microtome.circuit.question import Question, ask
@@ -86,7 +86,7 @@ def require_same_model(model: Model, graph: Graph) -> None:
 def _own_basis(model: Model, graph: Graph, asked: Units | None) -> Basis:
     """The basis that a graph was traced in, found by its name or given again."""
     what, traced = f"prove the graph of {graph.prompt!r}", graph.card.get("data", {}).get("basis", {})
-    if asked is None and traced and not is_kept(graph.basis):
+    if asked is None and traced and not is_named(graph.basis):
         raise WrongUse(
             what, found=f"a graph in units of a dictionary without a name, {graph.basis}",
             do="give it again: prove(model, graph, basis=dictionary)",

@@ -7,6 +7,7 @@ HOMES = {
     "basis": ("microtome.circuit.basis", "BASES", "units that a circuit is told in"),
     "check": ("microtome.train.doctor.check", "CHECKS", "what is watched while a dictionary is trained"),
     "corpus": ("microtome.data.corpus", "CORPORA", "texts, by name or kind of file"),
+    "dictionary": ("microtome.dictionary.listing", "DICTIONARIES", "dictionaries with a name, and how to get them"),
     "drawing": ("microtome.view.drawing", "DRAWINGS", "figures of toy models, as pictures"),
     "family": ("microtome.model.family", "FAMILIES", "architectures of models whose parts have names"),
     "figure": ("microtome.toy.reproduction", "FIGURES", "figures of papers on toy models, made again"),

@@ -1,9 +1,12 @@
 """What is made can be remade: run cards, and files that are written whole or not at all."""
 
+import errno
 import json
 import os
 import platform
+import re
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from microtome.core.errors import FormatError, MissingFile, WrongUse
 
@@ -75,7 +80,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         WrongUse: no file can be written there: see `writable`; or the disk is full.
     """
     path = writable(path)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
@@ -86,8 +91,67 @@ def written_whole(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """Gives an empty folder of the same name, in a temporary place beside `path`; puts it there on success.
+
+    A reader sees the old folder or the new one, never files of both.
+
+    Raises:
+        WrongUse: a file has that name, the folder holds files that would not be written again, or nothing can be
+            written there.
+    """
+    path = Path(path)
+    place = path.resolve()
+    if place.exists() and not place.is_dir():
+        raise WrongUse(f"write into the folder {path}", found="a file of that name", do="name a folder")
+    with writing(path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
+        try:
+            made = beside / place.name
+            made.mkdir()
+            yield made
+            _check_replaceable(path, made)
+            if place.exists():
+                place.rename(beside / "before")
+            made.rename(place)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, made: Path) -> None:
+    """Refuses to replace a folder that holds more than what is written again."""
+    others = (
+        sorted({one.name for one in path.iterdir()} - {one.name for one in made.iterdir()}) if path.exists() else []
+    )
+    if others:
+        shown = ", ".join(others[:6])
+        more = f" and {len(others) - 6} more" if len(others) > 6 else ""
+        raise WrongUse(
+            f"write into the folder {path}", found=f"other files there: {shown}{more}",
+            do="name a new folder, or remove that one first",
+        )  # fmt: skip
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside, a system that does not take what is written there, such as a full disk, is one error that names the file.
+
+    Raises:
+        WrongUse: it does not.
+    """
+    try:
+        yield
     except OSError as error:
-        raise _not_writable(path, error.strerror or str(error)) from error
+        raise _not_writable(path, error.strerror or str(error), error.errno) from error
+    except SafetensorError as error:  # no OSError, and the system's number is in its words alone
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise _not_writable(path, os.strerror(int(number[1])), int(number[1])) from error
 
 
 def writable(path: str | Path) -> Path:
@@ -114,7 +178,9 @@ def writable(path: str | Path) -> Path:
     return path
 
 
-def _not_writable(path: Path, found: str) -> WrongUse:
+def _not_writable(path: Path, found: str, number: int | None = None) -> WrongUse:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return WrongUse(f"write {path}", found=found, do="free some space, or name a file on another disk")
     return WrongUse(f"write {path}", found=found, do="name a file in a folder that can be written to")
 
 

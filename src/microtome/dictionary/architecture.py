@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from microtome.core.checking import check_kinds
 from microtome.core.config import Config
 from microtome.core.registry import Registry
 from microtome.dictionary.codes import Picks
@@ -110,6 +111,21 @@ class Architecture(Config, ABC):
     name: ClassVar[str]
     signed: ClassVar[bool] = False
     by_token: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_kinds(self, self.asked)
+
+    @property
+    def asked(self) -> str:
+        """What is to be made with these settings, for messages."""
+        return f"make a dictionary of the architecture {self.name!r}"
+
+    def check(self, n_units: int) -> None:
+        """Refuses settings that so many units in a block cannot have.
+
+        Raises:
+            WrongUse: they cannot.
+        """
 
     @classmethod
     @abstractmethod

@@ -32,7 +32,8 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
     for (units, read, shift), gone in zip(dictionary.given(seen.x), seen.moment.dead, strict=True):
         if not k or not units.share.across.any(gone):
             continue
-        held, which = None if shift is None else shift.detach(), gone.nonzero()[:, 0]
+        held = None if shift is None else shift.detach()
+        which = gone.nonzero()[:, 0]
         # A little dictionary of their own: so many of its units are active that dense products may be quicker.
         reads, biases, writes = (p.index_select(0, which) for p in (units.W_enc, units.b_enc, units.W_dec))
         with torch.no_grad():

@@ -42,12 +42,14 @@ def top_of_each(
 
     Where these units are a share of a block, those of them that are among the k of the whole block.
     """
-    x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
+    x = _centred(x, shift)
+    scale = torch.ones_like(bias) if scale is None else scale
     most = min(k, len(bias))
     if most > DENSE * len(bias):
         picks = Picks.stacked([_top(product, bias, scale, most) for _, product in _products(x, weights, x.dtype)])
     else:
-        choose, parts = kernels_for(x).top_of_each, _products(x, weights, _kind(x))
+        choose = kernels_for(x).top_of_each
+        parts = _products(x, weights, _kind(x))
         picks = Picks.stacked([choose(product, rows, weights, bias, scale, most) for rows, product in parts])
     if share is None or share.alone:
         return picks
@@ -79,7 +81,8 @@ def top_of_all(
 
     Where these units are a share of a block, those of them that are among the n of the whole block and batch.
     """
-    x, scale = _centred(x, shift), torch.ones_like(bias) if scale is None else scale
+    x = _centred(x, shift)
+    scale = torch.ones_like(bias) if scale is None else scale
     picks = _top_of_all(x, weights, bias, scale, min(n, len(x) * len(bias)))
     if share is None or share.alone:
         return picks
@@ -136,7 +139,9 @@ def _centred(x: Tensor, shift: Tensor | None) -> Tensor:
 
 def _screened(x: Tensor, weights: Tensor, bias: Tensor, scale: Tensor, bounds: Float[Tensor, "t"]) -> Picks:
     """Every place whose score, as the product at hand has it, is above its row's bound."""
-    screen, start, parts = kernels_for(x).screen, 0, []
+    screen = kernels_for(x).screen
+    start = 0
+    parts = []
     for rows, product in _products(x, weights, _kind(x)):
         parts.append(screen(product, bias, scale, bounds[start : start + len(rows)]))
         start += len(rows)

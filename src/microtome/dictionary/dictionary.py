@@ -17,6 +17,7 @@ from microtome.dictionary.codes import Codes, Picks, side_by_side
 from microtome.dictionary.coding import UnitsCoder
 from microtome.dictionary.geometry import Geometry
 from microtome.dictionary.normalising import How, normal, turned_back
+from microtome.dictionary.rows import check_rows
 from microtome.dictionary.units import Units
 
 Written = tuple[Units, Picks, Float[Tensor, "_"]]
@@ -67,7 +68,10 @@ class Dictionary(nn.Module):
                 found=f"b_dec of {geometry.writes} taken off {geometry.reads}",
                 do="leave inputs as they are (centred=False): these units write another site than they read",
             )
-        self.geometry, self.architecture, self.conventions, self.card = geometry, architecture, conventions, card
+        self.geometry = geometry
+        self.architecture = architecture
+        self.conventions = conventions
+        self.card = card
         d_in, d_out = geometry.d_in, geometry.d_out
         self.blocks = nn.ModuleList(
             Units(block, d_in, d_out, architecture.extras(block.units)) for block in geometry.blocks
@@ -121,10 +125,11 @@ class Dictionary(nn.Module):
             x: `[…, d]`, or `[…, r, d]` where the units read several sites.
 
         Raises:
-            WrongUse: another width or number of sites.
+            WrongUse: another width or number of sites, or numbers that are not finite.
         """
         with torch.no_grad():
             flat, batch = self._flat(x)
+            check_rows(f"encode with {self}", flat, batch, self.conventions.normalised)
             active = [
                 self.architecture.activate(*given) for given in self.given(normal(flat, self.conventions.normalised))
             ]
@@ -236,10 +241,11 @@ class Dictionary(nn.Module):
         assert self.W_skip is not None
         if self.W_skip.ndim == 3:
             return torch.einsum("twd,wed->twe", x, self.W_skip)
-        return (x.flatten(1) @ self.W_skip.T).view(len(x), len(self.writes), -1)
+        return (x.flatten(1) @ self.W_skip.T).unflatten(1, (len(self.writes), -1))
 
     def _of_blocks(self, codes: Codes) -> list[Written]:
-        starts, parts = self.geometry.starts, []
+        starts = self.geometry.starts
+        parts = []
         for i, units in enumerate(self.units):
             if len(self.blocks) == 1:
                 return [(units, codes.picks, codes.values)]
@@ -249,7 +255,8 @@ class Dictionary(nn.Module):
         return parts
 
     def _flat(self, x: Tensor) -> tuple[Float[Tensor, "t r d"], tuple[int, ...]]:
-        n, d = len(self.reads), self.geometry.d_in
+        n = len(self.reads)
+        d = self.geometry.d_in
         site_axis = 0 if n == 1 else 1
         if x.ndim <= site_axis or x.shape[-1] != d or (site_axis and x.shape[-2] != n):
             wanted = f"[…, {d}]" if n == 1 else f"[…, {n}, {d}]"

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import torch
 
+from microtome.core.artefact import folder_written_whole
 from microtome.core.errors import FormatError, MissingFile, nearest
 from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS
-from microtome.dictionary.kept import kept, kept_names
-from microtome.dictionary.places import Where
+from microtome.dictionary.listing import how_to_get
+from microtome.dictionary.named import dictionary_names, folder_with, named_dictionary
+from microtome.dictionary.tensors import shapes_in
 
 
 def load_dictionary(
@@ -26,8 +29,9 @@ def load_dictionary(
     and the file still keeps apart (lengths of write vectors, the size of inputs) is folded into the weights.
 
     Args:
-        path: a folder or a file; or the name of one that is kept in the cache, such as `smollm2/transcoders`, or
-            shipped, such as `tiny/transcoders`.
+        path: a folder or a file; or a name that `microtome list dictionary` shows: shipped, such as `tiny/transcoders`,
+            or in the cache once it was trained, such as `smollm2/transcoders`. One with a name is read once a process:
+            every call gives the same object, so take a copy before changing its weights.
         format: its format by name, as `microtome list format` shows them; None recognises it by its files.
         device: where its weights go.
         reads: the site that units read, where the files do not say it, or say it otherwise; of several layers a
@@ -42,49 +46,54 @@ def load_dictionary(
         WrongUse: no site is named, by the files or here.
     """
     what = f"load the dictionary {path}"
-    path = _found(path, what)
+    name = str(path)
+    if not Path(path).exists():
+        if name not in (names := dictionary_names()):
+            raise MissingFile(
+                what, found=f"no file or folder, and of the dictionaries with a name, {nearest(name, names)}",
+                do=how_to_get(name),
+            )  # fmt: skip
+        if (format, reads, writes) == (None, None, None):
+            return named_dictionary(name, device)
+        path = folder_with(name)
+    path = Path(path)
     if format is None:
         fitting = [entry.name for entry in FORMATS if entry.value().recognises(path)]
-        if len(fitting) != 1:
+        if not fitting:
+            raise FormatError(
+                what, found=f"the files of no format: {_held(path)}",
+                do="name the folder that holds its weights and settings; `microtome list format` shows what is known",
+            )  # fmt: skip
+        if len(fitting) > 1:
             raise FormatError(
                 what,
-                found=f"the files of {' and of '.join(fitting)}"
-                if fitting
-                else f"the files of no format: {_held(path)}",
-                do="name the folder that holds its weights and settings, or its format: format=…",
+                found=f"the files of {' and of '.join(fitting)}",
+                do="name its format: load_dictionary(…, format=…)",
             )
         format = fitting[0]
-    where = Where(_several(reads), _several(writes))
-    return FORMATS.get(format)().read(path, where).to(device)
+    sites = GivenSites(_several(reads), _several(writes))
+    return FORMATS.get(format)().read(path, sites).to(device)
 
 
 def save_as(dictionary: Dictionary, path: str | Path, format: str = "microtome") -> Path:
     """Writes a dictionary into a folder as another tool keeps them; returns the folder.
 
+    The folder is replaced as a whole, so that it never holds files of two dictionaries, whenever the writing stops.
+
     Args:
         dictionary: what to write.
-        path: the folder.
+        path: the folder; one that holds other files than are written again is refused.
         format: by name; `microtome list format` shows which are written.
 
     Raises:
         UnknownName: no format has that name.
         NotSupported: the format cannot say what this dictionary does.
-        WrongUse: nothing can be written there.
+        WrongUse: the folder holds other files, or nothing can be written there.
     """
-    return FORMATS.get(format)().write(dictionary, Path(path))
-
-
-def _found(path: str | Path, what: str) -> Path:
-    """A path that exists, or the folder that a name stands for."""
-    if Path(path).exists():
-        return Path(path)
-    names = kept_names()
-    if str(path) in names:
-        return kept(str(path))
-    raise MissingFile(
-        what, found=f"no file or folder, and of the names that are kept, {nearest(str(path), names)}",
-        do="check the path; download or train it first",
-    )  # fmt: skip
+    entry = FORMATS.get(format)()
+    with folder_written_whole(path) as folder:
+        entry.write(dictionary, folder)
+    return Path(path)
 
 
 def _several(sites: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -92,7 +101,14 @@ def _several(sites: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _held(path: Path) -> str:
-    if path.is_file():
-        return path.name
-    names = sorted(one.name for one in path.iterdir())
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "") or "an empty folder"
+    """What lies there, and of a file of weights what it holds."""
+    if path.is_dir():
+        names = sorted(one.name for one in path.iterdir())
+        return _listed(names) or "an empty folder"
+    shapes = shapes_in(path) if path.suffix in (".pt", ".safetensors") else None
+    tensors = [f"{name} {list(shape)}" for name, shape in sorted((shapes or {}).items())]
+    return f"{path.name} with the tensors {_listed(tensors)}" if tensors else path.name
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

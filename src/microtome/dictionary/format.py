@@ -6,7 +6,7 @@ from pathlib import Path
 from microtome.core.errors import NotSupported
 from microtome.core.registry import Registry
 from microtome.dictionary.dictionary import Dictionary
-from microtome.dictionary.places import Where
+from microtome.dictionary.foreign_sites import GivenSites
 
 
 class Format(ABC):
@@ -20,7 +20,7 @@ class Format(ABC):
         """Whether a file or folder is of this format, by names of files and of tensors; no weights are read."""
 
     @abstractmethod
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """The dictionary.
 
         Raises:
@@ -30,7 +30,7 @@ class Format(ABC):
         """
 
     def write(self, dictionary: Dictionary, path: Path) -> Path:
-        """Writes a dictionary into a folder.
+        """Writes a dictionary into a new folder, whose name is the dictionary's.
 
         Raises:
             NotSupported: the format cannot say what the dictionary does.

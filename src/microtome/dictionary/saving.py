@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from microtome.core.artefact import RunCard, read_artefact, write_json, written_whole
+from microtome.core.artefact import RunCard, read_artefact, writable, write_json, written_whole
 from microtome.core.errors import FormatError, MicrotomeError, MissingFile, WrongUse
-from microtome.core.fingerprint import of_tensors
+from microtome.core.fingerprint import of_module, of_tensors
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.geometry import Block, Geometry
@@ -34,6 +34,7 @@ def save(dictionary: Dictionary, folder: str | Path, *, dtype: torch.dtype | Non
         WrongUse: nothing can be written there, or a number is too large for the dtype.
     """
     folder = Path(folder)
+    writable(folder / WEIGHTS)
     (folder / CARD).unlink(missing_ok=True)
     state = {name: tensor.contiguous() for name, tensor in dictionary.state_dict().items()}
     kept = {name: _rounded(tensor, dtype) for name, tensor in state.items()}
@@ -70,11 +71,11 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> Dictionary:
         conventions = Conventions.from_dict(content["conventions"])
         made = Dictionary(_geometry(content["geometry"]), architecture, conventions, card)
     tensors = read_tensors(folder / WEIGHTS, made.state_dict())
-    if of_tensors(sorted(tensors.items())) != content["weights"]:
+    made.load_state_dict(tensors)
+    if of_module(made) != content["weights"]:
         raise FormatError(
             f"read the dictionary {folder}", found="weights that are not those it was saved with", do="save it again"
         )
-    made.load_state_dict(tensors)
     return made.to(device)
 
 

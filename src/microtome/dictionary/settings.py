@@ -24,7 +24,9 @@ class Settings:
     """
 
     def __init__(self, path: Path, values: dict[str, Any], inside: str = ""):
-        self.path, self.values, self._inside = path, values, inside
+        self.path = path
+        self.values = values
+        self._inside = inside
 
     def __contains__(self, name: str) -> bool:
         """Whether it says anything of this; null says nothing."""

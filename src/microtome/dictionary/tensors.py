@@ -21,6 +21,9 @@ DAMAGE = (
 )  # fmt: skip
 
 
+COMPILED = "_orig_mod."  # what torch.compile puts before the names of a module's tensors
+
+
 class Tensors:
     """What a file of weights holds, to be taken piece by piece.
 
@@ -32,8 +35,9 @@ class Tensors:
     """
 
     def __init__(self, path: Path, values: Mapping[str, object], sizes: Mapping[str, int] | None = None):
-        self.path, self.sizes = path, dict(sizes or {})
-        self._values = dict(values)
+        self.path = path
+        self.sizes = dict(sizes or {})
+        self._values = {name.removeprefix(COMPILED): value for name, value in values.items()}
 
     def __contains__(self, name: str) -> bool:
         """Whether the file holds it."""
@@ -89,6 +93,11 @@ class Tensors:
     def value(self, name: str) -> object:
         """Whatever stands under a name that is no tensor."""
         return self._values.get(name)
+
+    def completed(self, values: Mapping[str, object]) -> "Tensors":
+        """The same, with these values for what the file lacks; None stands for none."""
+        more = {name: value for name, value in values.items() if value is not None}
+        return Tensors(self.path, {**more, **self._values}, self.sizes)
 
     def nothing_but(self, known: Collection[str]) -> "Tensors":
         """The same, if it holds nothing beyond these names: what is not known may change what the units do.
@@ -159,6 +168,22 @@ def names_in(path: Path) -> list[str] | None:
             return list(file.keys())
     except (SafetensorError, OSError, ValueError):
         return None
+
+
+def shapes_in(path: Path) -> dict[str, tuple[int, ...]] | None:
+    """Names and shapes of the tensors of a safetensors or `.pt` file, without their numbers; None where unreadable."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            found = {str(name): tuple(one.shape) for name, one in held.items() if isinstance(one, Tensor)}
+    except (SafetensorError, *DAMAGE):
+        return None
+    return {name.removeprefix(COMPILED): shape for name, shape in found.items()}
 
 
 def _present(path: Path) -> None:

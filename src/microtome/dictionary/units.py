@@ -24,7 +24,8 @@ class Units(nn.Module):
 
     def __init__(self, block: Block, d_in: int, d_out: int, extras: dict[str, Float[Tensor, "..."]]):
         super().__init__()
-        self.block, self.share = block, Share.whole(block.units)
+        self.block = block
+        self.share = Share.whole(block.units)
         self.W_enc = nn.Parameter(torch.zeros(block.units, len(block.reads) * d_in))
         self.b_enc = nn.Parameter(torch.zeros(block.units))
         self.W_dec = nn.Parameter(torch.zeros(block.units, len(block.writes) * d_out))
@@ -45,7 +46,7 @@ class Units(nn.Module):
         """What the block reads of the dictionary's sites, side by side."""
         reads = self.block.reads
         chosen = x if len(reads) == x.shape[1] else x[:, list(reads)]
-        return chosen.reshape(len(x), -1)
+        return chosen.flatten(1)
 
     def written(self, active: Float[Tensor, "n"], picks: Picks, n_writes: int) -> Float[Tensor, "t w d"]:
         """What active units write, at every site of the dictionary: zeros where the block does not write."""
@@ -54,7 +55,7 @@ class Units(nn.Module):
     def spread(self, own: Float[Tensor, "t wd"], n_writes: int) -> Float[Tensor, "t n d"]:
         """What the block writes, at its places among all sites that the dictionary writes."""
         writes = self.block.writes
-        own = own.view(len(own), len(writes), -1)
+        own = own.unflatten(1, (len(writes), -1))
         if len(writes) == n_writes:
             return own
         full = own.new_zeros(len(own), n_writes, own.shape[2])

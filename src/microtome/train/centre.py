@@ -13,7 +13,8 @@ def geometric_median(points: Float[Tensor, "t d"]) -> Float[Tensor, "d"]:
     Weiszfeld's iteration from the mean: the mean weighted by 1 / distance, until the sum of distances no longer
     falls. Distances are held above a small part of the largest, so that a point that is met does no harm.
     """
-    found, before = points.mean(0), float("inf")
+    found = points.mean(0)
+    before = float("inf")
     for _ in range(ROUNDS):
         distances = torch.linalg.vector_norm(points - found, dim=1)
         total = float(distances.sum())

@@ -39,15 +39,16 @@ def read(folder: Path) -> dict[str, Any]:
         FormatError: it is damaged, of a newer format, or something else.
     """
     path = folder / FILE
-    what, do = f"go on from {path}", "remove it and train anew, or give the folder of a run"
+    what = f"go on from {path}"
+    do = "remove it and train anew, or give the folder of a run"
     if not path.is_file():
         raise MissingFile(what, found="no such file", do="give the folder of a run that was stopped")
     try:
         with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
-            if int(told["format"]) > FORMAT:
-                raise FormatError(what, found=f"format {told['format']}, and {FORMAT} is the newest known", do=do)
-            return put_back(json.loads(told["state"]), file.get_tensor)
+            metadata = file.metadata() or {}
+            if int(metadata["format"]) > FORMAT:
+                raise FormatError(what, found=f"format {metadata['format']}, and {FORMAT} is the newest known", do=do)
+            return put_back(json.loads(metadata["state"]), file.get_tensor)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise FormatError(what, found=f"{type(error).__name__}: {error}", do=do) from error
 

@@ -24,7 +24,8 @@ class Clock:
         minutes = _MINUTES.fullmatch(every.strip())
         self._seconds = 60 * float(minutes[1]) if minutes else None
         self._tokens = 0 if minutes else tokens_of(every, run)
-        self._last, self._before = time.monotonic(), 0
+        self._last = time.monotonic()
+        self._before = 0
 
     def due(self, at: int) -> bool:
         """Whether it is, `at` tokens having been learned; asked once a step."""

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+
+from microtome.core.checking import check_kinds, check_range
 from microtome.core.config import Config
 from microtome.core.errors import WrongUse
 from microtome.train.span import tokens_of
 
+WHAT = "train a dictionary"  # for messages
 # What a run may change when it goes on; what the doctor repairs from then on is repaired from then on.
 UPKEEP = ("checkpoint_every", "tensorboard", "wandb", "doctor", "device", "columns")
 
@@ -43,13 +47,13 @@ class TrainConfig(Config):
     length: float = 0.1
 
     def __post_init__(self) -> None:
-        one_of("decoder", self.decoder, ("free", "unit"))
-        one_of("centre", self.centre, ("mean", "median", "zero"))
+        check_kinds(self, WHAT)
         for span in (self.warm_up, self.decay, self.ramp, self.dead_after, *self.resample_at):
             tokens_of(span, 1)
         for name, value in {"lr": self.lr, "clip": self.clip, "length": self.length}.items():
-            if value is not None and not value > 0:
-                raise WrongUse("train a dictionary", found=f"{name} = {value}", do=f"give a {name} above zero")
+            check_range(WHAT, name, value, above=0)
+        for beta in self.betas:
+            check_range(WHAT, "beta", beta, least=0, most=0.999999)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,9 @@ class RunConfig(Config):
     doctor: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_kinds(self, WHAT)
+        check_range(WHAT, "columns", self.columns, least=1)
+        _check_device(self.device)
         if not 1 <= self.batch <= self.tokens:
             raise WrongUse(
                 "train a dictionary", found=f"{self.tokens:,} tokens in batches of {self.batch:,}",
@@ -99,13 +106,14 @@ class RunConfig(Config):
         return {name: value for name, value in self.to_dict().items() if name not in UPKEEP}
 
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuses a word that is none of those.
-
-    Raises:
-        WrongUse: it is none.
-    """
-    if value not in known:
+def _check_device(name: str | None) -> None:
+    """Refuses a device that torch does not have here."""
+    if name is None:
+        return
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by the kind of device
+        said = str(error).splitlines()[0]
         raise WrongUse(
-            "train a dictionary", found=f"{name} = {value!r}", do=f"choose one of {', '.join(map(repr, known))}"
-        )
+            WHAT, found=f"device = {name!r}: {said}", do="name a device of this machine, such as 'cpu', or leave it out"
+        ) from error

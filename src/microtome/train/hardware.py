@@ -108,16 +108,22 @@ def measured(d: int = 512, units: int = 16384, k: int = 32) -> Hardware:
     Processes on one machine reach each other through its memory, which each byte crosses three times.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    random, kind = torch.Generator(device).manual_seed(0), screened_in(device)
+    random = torch.Generator(device).manual_seed(0)
+    kind = screened_in(device)
     u = min(units, max(NUMBERS // d, 4 * k))
     t = min(rows_at_once(u, on_cpu=device.type == "cpu"), max(k, NUMBERS // d))
     x, w = (torch.randn(n, d, generator=random, device=device) for n in (t, u))
-    narrow, rounded, ones = x.to(kind), w.to(kind).T, torch.ones(u, device=device)
+    narrow = x.to(kind)
+    rounded = w.to(kind).T
+    ones = torch.ones(u, device=device)
     few, fewer = x[:, :16].contiguous(), w[:, :16].contiguous()
-    kernels, product, whole = kernels_for(x), narrow @ rounded, x @ w.T
+    kernels = kernels_for(x)
+    product = narrow @ rounded
+    whole = x @ w.T
     picks = kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u))
     parameters = min(max(2 * d * units, NUMBERS), MOST)
-    values, stepped = torch.ones(len(picks), device=device), _step(torch.zeros(parameters, device=device))
+    values = torch.ones(len(picks), device=device)
+    stepped = _step(torch.zeros(parameters, device=device))
     multiplying = _seconds(lambda: torch.mm(narrow, rounded, out=product), device)
     screening = _seconds(lambda: kernels.top_of_each(product, few, fewer, 0 * ones, ones, min(k, u)), device)
     adding = _seconds(lambda: _sparse(kernels, x, w, values, picks), device)

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from microtome.core.checking import check_kind, check_range
 from microtome.core.config import Config
 from microtome.core.errors import SiteNotFound, WrongUse, nearest
 from microtome.dictionary.architecture import ARCHITECTURES, Architecture
 from microtome.dictionary.dictionary import Conventions
 from microtome.dictionary.geometry import Geometry, cross_layer, crosscoder, sae, transcoder
-from microtome.train.config import TrainConfig
+from microtome.train.config import WHAT, TrainConfig
 from microtome.train.settings import split
 
 Kind = Literal["sae", "transcoder", "crosscoder", "clt"]
@@ -41,6 +42,12 @@ class Job(Config):
     seed: int = 0
     name: str = ""
     fixed_writes: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("units", self.units, 1), ("seed", self.seed, 0)):
+            check_kind(WHAT, name, value, int)
+            check_range(WHAT, name, value, least=least)
+        self.architecture.check(self.units)
 
     @property
     def sites(self) -> tuple[str, ...]:

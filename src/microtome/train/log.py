@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from microtome.core.artefact import written_whole
+from microtome.core.artefact import writing, written_whole
 from microtome.core.need import need
 from microtome.train.config import RunConfig
 
@@ -35,7 +35,7 @@ def opened(folder: Path | None, config: RunConfig, *, tokens: int) -> Iterator[l
         if folder is not None:
             _cut(folder / FILE, tokens)
             file = closing.enter_context((folder / FILE).open("a", encoding="utf-8"))
-            sinks.append(Lines(file))
+            sinks.append(Lines(file, folder / FILE))
         if config.tensorboard and folder is not None:
             writer = need("torch.utils.tensorboard", extra="tensorboard").SummaryWriter(
                 str(folder / "tensorboard"), purge_step=tokens + 1
@@ -52,14 +52,20 @@ def opened(folder: Path | None, config: RunConfig, *, tokens: int) -> Iterator[l
 class Lines:
     """One JSON object a line, handed to the system at once: a run that is killed keeps what it said."""
 
-    def __init__(self, file: Any):
+    def __init__(self, file: Any, path: Path):
         self._file = file
+        self._path = path
 
     def __call__(self, job: str, tokens: int, figures: Mapping[str, Any]) -> None:
-        """Writes a line."""
+        """Writes a line.
+
+        Raises:
+            WrongUse: the disk does not take it.
+        """
         plain = {"job": job, "tokens": tokens, **strict(figures)}
-        self._file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
-        self._file.flush()
+        with writing(self._path):
+            self._file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
+            self._file.flush()
 
 
 class EventFiles:

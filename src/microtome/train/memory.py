@@ -16,8 +16,8 @@ KEPT = 1 << 30  # bytes that may lie free
 
 def kept_for_the_next_step() -> None:
     """Tells glibc's allocator, unless the user did (`MALLOC_…`); elsewhere memory is managed otherwise."""
-    told = any(name.startswith("MALLOC_") for name in os.environ)
-    if _glibc() and not told:
+    user_decided = any(name.startswith("MALLOC_") for name in os.environ)
+    if _glibc() and not user_decided:
         library = ctypes.CDLL(None)
         library.mallopt(TRIM, KEPT)
         library.mallopt(MAPPINGS, 0)

@@ -242,7 +242,8 @@ def _held(config: PlanConfig, machine: Hardware) -> PlanConfig:
 
 
 def _cost(config: PlanConfig, machine: Hardware) -> Cost:
-    worst, config = config, replace(config, dead=0.0)
+    worst = config
+    config = replace(config, dead=0.0)
     flops, wire = flops_of(config), wire_of(config)
     bandwidth = machine.bandwidth * machine.attained
     columns = machine.near if config.columns <= machine.node else machine.far
@@ -269,8 +270,12 @@ def memory_of(config: PlanConfig, machine: Hardware) -> dict[str, float]:
 
     Of a model that streams, its weights; the rows that wait in its buffer are as many as `StreamConfig` allows.
     """
-    parameters, t, u, d = config.parameters_here, config.batch_here, config.units_here, config.d
-    dead, batch = config.revived, FLOAT * t * d
+    parameters = config.parameters_here
+    t = config.batch_here
+    u = config.units_here
+    d = config.d
+    dead = config.revived
+    batch = FLOAT * t * d
     places = PLACE * t * (config.k + min(config.aux_k, dead))
     # Dead units' gradients are made beside the others', and added.
     gradients = FLOAT * parameters * (2 if dead else 1)
@@ -312,10 +317,12 @@ def flops_of(config: PlanConfig) -> dict[str, float]:
     """
     tokens, d = config.steps * config.batch, config.d
     screened = min(config.k + math.ceil(SPARE_SHARE * config.k) + SPARE, config.units_here) * config.columns
-    dead, active = config.revived * config.columns, min(config.aux_k, config.revived * config.columns)
+    dead = config.revived * config.columns
+    active = min(config.aux_k, config.revived * config.columns)
     revived = dead
     if config.dense_revival:
-        revived, active = 5 * dead, 0
+        revived = 5 * dead
+        active = 0
     elif dead:
         screened += min(active + math.ceil(SPARE_SHARE * active) + SPARE, dead)
     sparse = 2 * tokens * d * (screened + 4 * (config.k + active))
@@ -331,8 +338,11 @@ def flops_of(config: PlanConfig) -> dict[str, float]:
 
 def wire_of(config: PlanConfig) -> dict[str, float]:
     """Bytes that each process sends in the run: by rings, 2 (n − 1) / n of what is added up; scores go to one each."""
-    t, n, steps = config.batch_here, config.columns, config.steps
-    ring, rounds = 2 * (n - 1) / n, 2 if config.revived else 1
+    t = config.batch_here
+    n = config.columns
+    steps = config.steps
+    ring = 2 * (n - 1) / n
+    rounds = 2 if config.revived else 1
     scores = config.k + (config.aux_k if config.revived else 0) + 2 * rounds  # and a bar comes back
     means = 2 * (config.rows - 1) / config.rows * FLOAT * config.parameters_here
     return {

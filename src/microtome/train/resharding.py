@@ -48,7 +48,7 @@ def read(folder: Path, shares: Shares, agree: Callable[[dict[str, Any]], None]) 
     Args:
         folder: of the run.
         shares: which those are.
-        agree: raises where the checkpoint is another run's; told its plain values.
+        agree: raises where the checkpoint is another run's; it is given its plain values.
 
     Raises:
         MissingFile: there is none.
@@ -98,7 +98,8 @@ def write_sharded(folder: Path, state: dict[str, Any], shares: Shares, mesh: Mes
 def _read_sharded(folder: Path, shares: Shares, agree: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     saved = divided.open_checkpoint(folder)
     try:
-        plain, cut = json.loads(saved.values["state"]), set(saved.values["divided"])
+        plain = json.loads(saved.values["state"])
+        cut = set(saved.values["divided"])
     except (KeyError, TypeError, ValueError) as error:
         raise saved.refusal(f"no state that can be read ({type(error).__name__}: {error})") from error
     agree(plain)

@@ -9,10 +9,9 @@ from typing import Any
 
 from microtome.core.artefact import RunCard
 from microtome.core.batches import BatchSource
-from microtome.core.errors import WrongUse
 from microtome.core.progress import Step, working
 from microtome.dictionary.dictionary import Dictionary
-from microtome.train import checkpoint, resharding
+from microtome.train import resharding
 from microtome.train.clock import Clock
 from microtome.train.config import RunConfig
 from microtome.train.doctor.doctor import Doctor, Report
@@ -21,6 +20,7 @@ from microtome.train.job import Job
 from microtome.train.log import Sink, opened, strict
 from microtome.train.memory import given_back
 from microtome.train.resampling import BATCHES, resample
+from microtome.train.same_run import check_same, settings_of
 from microtome.train.schedule import Schedule, crossed
 from microtome.train.stopping import asked_to_stop
 from microtome.train.tally import Reading
@@ -46,7 +46,11 @@ class Run:
     def __init__(
         self, source: BatchSource, jobs: Sequence[Job], config: RunConfig, folder: Path | None, team: Team = ALONE
     ):  # fmt: skip
-        self.source, self.jobs, self.config, self.folder, self.team = source, tuple(jobs), config, folder, team
+        self.source = source
+        self.jobs = tuple(jobs)
+        self.config = config
+        self.folder = folder
+        self.team = team
         device = team.device(config.device)
         self.trainees = [Trainee(job, Schedule(job.training, config), source, device, team) for job in jobs]
         self.sites = tuple(dict.fromkeys(site for job in jobs for site in job.sites))
@@ -103,8 +107,7 @@ class Run:
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""
         return {
-            "jobs": [job.to_dict() for job in self.jobs],
-            "config": self.config.shaping,
+            **settings_of(self.jobs, self.config),
             "step": self.step,
             "source": self.source.state(),
             "trainees": [trainee.state() for trainee in self.trainees],
@@ -126,12 +129,7 @@ class Run:
 
     def _agree(self, state: dict[str, Any]) -> None:
         """Raises where a state is another run's."""
-        ours = {"jobs": [job.to_dict() for job in self.jobs], "config": self.config.shaping}
-        if different := list(differences(checkpoint.as_read(ours), {key: state[key] for key in ours})):
-            raise WrongUse(
-                "go on with a run that was stopped", found="; ".join(different),
-                do="give the settings that it was begun with, or train anew in another folder",
-            )  # fmt: skip
+        check_same(settings_of(self.jobs, self.config), state)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
@@ -147,7 +145,8 @@ class Run:
         return self.trainees[0].schedule.of(self.config.log_every)
 
     def _advance(self, sinks: Sequence[Sink], shown: Step) -> None:
-        rows, before = self._batch(), self.at
+        rows = self._batch()
+        before = self.at
         if self.step == 0:
             for i, trainee in enumerate(self.trainees):
                 trainee.begin(rows)
@@ -196,10 +195,11 @@ class Run:
                 report.act()
 
     def _finished(self, i: int) -> Dictionary:
-        job, made = self.jobs[i], self.trainees[i].finished()
-        told = self.source.card
+        job = self.jobs[i]
+        made = self.trainees[i].finished()
+        data = self.source.card
         made.card = RunCard(
-            "dictionary", 1, job.seed, model={str(k): str(v) for k, v in told.get("model", {}).items()}, data=told,
+            "dictionary", 1, job.seed, model={str(k): str(v) for k, v in data.get("model", {}).items()}, data=data,
             config={
                 "job": job.to_dict(),
                 "run": self.config.to_dict(),
@@ -220,17 +220,3 @@ def _said(readings: Sequence[Reading]) -> str:
     explained = [one.variance_explained for one in readings]
     dead = fmean(one.dead for one in readings)
     return f"variance explained {fmean(explained):.3f} (worst {min(explained):.3f}), dead {dead:.1%}"
-
-
-def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
-    """Where two plain values differ, in words."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(ours.keys() | theirs.keys()):
-            yield from differences(ours.get(key), theirs.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            yield from differences(a, b, f"{path}[{i}]")
-    elif isinstance(ours, list) and isinstance(theirs, list):
-        yield f"{path} were {len(theirs)}, now {len(ours)}"
-    elif ours != theirs:
-        yield f"{path} was {theirs!r}, now {ours!r}"

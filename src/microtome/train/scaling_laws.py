@@ -212,7 +212,8 @@ def exponents(rows: Sequence[SweepRow]) -> dict[str, float]:
 
 
 def _check(form: Form, columns: Columns) -> None:
-    n, least = len(columns["loss"]), len(form.parameters) + 1
+    n = len(columns["loss"])
+    least = len(form.parameters) + 1
     what = f"fit the law of {form.name}"
     if n < least:
         raise WrongUse(what, found=f"{n} rows for {least - 1} parameters", do=f"sweep at least {least}")
@@ -227,7 +228,8 @@ def _best(
     form: Form, reads: list[Float[ndarray, "n"]], y: Float[ndarray, "n"], random: np.random.Generator
 ) -> tuple[Float[ndarray, "p"], Float[ndarray, "p"], float] | None:
     """The fit with the least residual: parameters, standard errors, and the residuals' standard deviation."""
-    start, best = np.array(form.start), None
+    start = np.array(form.start)
+    best = None
     for scale in [0.0, *[0.5] * STARTS]:
         begin = start + scale * random.standard_normal(len(start))
         try:

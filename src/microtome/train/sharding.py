@@ -104,7 +104,8 @@ def shares_of(geometry: Geometry, mesh: Mesh) -> tuple[Share, ...]:
     Raises:
         WrongUse: a block has fewer units than there are columns.
     """
-    across, found = AcrossRanks(mesh), []
+    across = AcrossRanks(mesh)
+    found = []
     for number, block in geometry.numbered:
         own = part(block.units, mesh.column_rank, mesh.columns)
         if block.units < mesh.columns:

@@ -6,14 +6,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from microtome.core.batches import BatchSource, Shuffles
 from microtome.core.errors import WrongUse
 from microtome.dictionary.dictionary import Dictionary
 from microtome.train.config import RunConfig
 from microtome.train.job import job
 from microtome.train.settings import names
 from microtome.train.tally import Reading
-from microtome.train.training import train_many
+from microtome.train.training import Source, train_many
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +31,13 @@ class Point:
 
 
 def sweep(
-    source: BatchSource | Shuffles, over: Mapping[str, Sequence[Any]], *, out: str | Path | None = None,
+    source: Source, over: Mapping[str, Sequence[Any]], *, out: str | Path | None = None,
     resume: bool = False, **settings: Any,
 ) -> list[Point]:  # fmt: skip
     """Trains a dictionary for every combination of settings, on the same batches.
 
     Args:
-        source: a store, or any source of batches.
+        source: see `train`.
         over: values by setting, such as `{"k": (16, 32), "units": (4096, 8192)}`: whatever differs between jobs.
         out, resume: see `train_many`.
         settings: what is the same in all: see `train`.

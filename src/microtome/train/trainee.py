@@ -22,7 +22,7 @@ from microtome.train.tally import Reading, Tally, added, loss_in, sums_of
 from microtome.train.team import ALONE, Team
 from microtome.train.unit_length import freed_along, made_unit
 
-Rows = Mapping[str, Float[Tensor, "t d"]]
+Rows = Mapping[str, Float[Tensor, "t _"]]
 PLACES, LEAST = 1 << 20, 64  # active places, and rows, that are learned from at a time, at most and at least
 
 
@@ -50,7 +50,10 @@ class Trainee:
         self, job: Job, schedule: Schedule, source: BatchSource, device: torch.device, team: Team = ALONE
     ):  # fmt: skip
         kept_for_the_next_step()
-        self.job, self.schedule, self.team, training = job, schedule, team, job.training
+        self.job = job
+        self.schedule = schedule
+        self.team = team
+        training = job.training
         length = 1.0 if training.decoder == "unit" else training.length
         geometry = job.geometry(source.widths)
         made = untrained(
@@ -65,7 +68,8 @@ class Trainee:
         self.optimiser = torch.optim.Adam(self.parameters.values(), lr=self.rate, betas=training.betas, fused=True)
         self.n_units = geometry.n_units
         self.since = torch.zeros(made.n_units, dtype=torch.int64, device=device)
-        self.slowed, self.places = 1.0, self.n_units
+        self.slowed = 1.0
+        self.places = self.n_units
         self.tally = Tally(team)
         self.random = torch.Generator().manual_seed(job.seed)
 
@@ -146,7 +150,8 @@ class Trainee:
         for name, parameter in self.parameters.items():
             self.optimiser.state[parameter] = {key: value.to(device) for key, value in state["adam"][name].items()}
         self.since = state["since"].to(device)
-        self.scales, self.slowed = state["scales"], state["slowed"]
+        self.scales = state["scales"]
+        self.slowed = state["slowed"]
         self.places = state.get("places", self.places)  # older checkpoints lack it
         self.random.set_state(state["random"])
         self.tally.restore(state["tally"], device)
@@ -154,9 +159,9 @@ class Trainee:
     def _scaled(self, rows: Rows, sites: tuple[str, ...]) -> Float[Tensor, "t r d"]:
         device = self.since.device
         if len(sites) == 1:
-            return (rows[sites[0]].to(device) * self.scales[sites[0]])[:, None]
+            return (rows[sites[0]].to(device, torch.float32) * self.scales[sites[0]])[:, None]
         factors = torch.tensor([self.scales[site] for site in sites], device=device)
-        return torch.stack([rows[site].to(device) for site in sites], 1).mul_(factors[:, None])
+        return torch.stack([rows[site].to(device, torch.float32) for site in sites], 1).mul_(factors[:, None])
 
     def _step(self, at: int) -> None:
         self.optimiser.param_groups[0]["lr"] = self.rate * self.schedule.rate(at) * self.slowed
@@ -166,8 +171,11 @@ class Trainee:
 
     def _backward(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Outcome, Mapping[str, Tensor]]:
         """Adds up gradients, and sums for figures; returns the outcome of the last part of the batch with them."""
-        size, places = self._together(len(x)), 0
-        xs, sums, outcome = x.split(size), dict[str, Tensor](), None
+        size = self._together(len(x))
+        places = 0
+        xs = x.split(size)
+        sums = dict[str, Tensor]()
+        outcome = None
         for one, other in zip(xs, xs if x is y else y.split(size), strict=True):
             outcome = self.dictionary.architecture.outcome(self.dictionary, one, other, moment)
             (outcome.loss * (len(one) / len(x))).backward()

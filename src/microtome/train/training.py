@@ -1,37 +1,44 @@
 """`train` and `train_many`: dictionaries from activations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from microtome.core.artefact import writable
 from microtome.core.batches import BatchSource, Shuffles
 from microtome.core.errors import WrongUse
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Dictionary
 from microtome.dictionary.saving import CARD, load, save
 from microtome.train import log, resharding
-from microtome.train.config import RunConfig, TrainConfig
+from microtome.train.config import WHAT, RunConfig, TrainConfig
+from microtome.train.given_rows import Given, GivenRows
 from microtome.train.job import PLACE, Job, job
 from microtome.train.run import Run
+from microtome.train.same_run import check_same, data_differences, settings_in, settings_of
 from microtome.train.settings import split
 from microtome.train.team import team
 
+Source = BatchSource | Shuffles | Given | Mapping[str, Given]
+
 
 def train(
-    source: BatchSource | Shuffles, *, site: str | Sequence[str] | None = None, architecture: str = "topk",
+    source: Source, *, site: str | Sequence[str] | None = None, architecture: str = "topk",
     units: int = 8192, seed: int = 0, out: str | Path | None = None, resume: bool = False, **settings: Any,
 ) -> Dictionary:  # fmt: skip
     """Trains a dictionary.
 
     Args:
-        source: a store, or any source of batches.
+        source: a store; a tensor or an array `[tokens, width]`, or `{site: tensor}`; or any source of batches.
         site: that an SAE reads and writes; several make a crosscoder. A transcoder has `reads=` and `writes=` instead,
             a cross-layer transcoder several of each and `kind="clt"`.
         architecture: see `microtome list architecture`.
         units: how many; of a cross-layer transcoder, of each layer.
         seed: of the start, of the order of a store's rows, and of everything drawn on the way.
         out: folder for the dictionary, the log and checkpoints; None keeps the dictionary in memory alone.
-        resume: go on with the run in `out` where it stopped; one that ended is read, one that never began begins.
+        resume: go on with the run in `out` where it stopped; one that ended is read, one that never began begins. With
+            more `tokens` than before, one that stopped goes on to that length, and one that ended, whose state is
+            gone, is trained anew to it.
         settings: the architecture's (`k`), those of `TrainConfig` (`lr`, `warm_up`), of `RunConfig` (`tokens`,
             `batch`), `skip=True` for a linear map beside the units, and `name`.
 
@@ -51,13 +58,13 @@ def train(
 
 
 def train_many(
-    source: BatchSource | Shuffles, jobs: Sequence[Job], *, out: str | Path | None = None, resume: bool = False,
+    source: Source, jobs: Sequence[Job], *, out: str | Path | None = None, resume: bool = False,
     **settings: Any,
 ) -> list[Dictionary]:  # fmt: skip
     """Trains several dictionaries in one pass over the data: at several sites, of several sizes and sparsities.
 
     Args:
-        source: a store, or any source of batches, with every site that a job names.
+        source: as of `train`, with every site that a job names.
         jobs: from `microtome.train.job.job`; their names differ.
         out: folder with a folder for each job by its name; of a single job, the dictionary's own.
         resume: go on with the run in `out`.
@@ -67,7 +74,10 @@ def train_many(
         As `train`.
     """
     split(settings, {"run": RunConfig})
-    config, folder = RunConfig.from_dict(settings), None if out is None else Path(out)
+    config = RunConfig.from_dict(settings)
+    folder = None if out is None else Path(out)
+    if config.tensorboard and folder is None:
+        raise WrongUse(WHAT, found="tensorboard=True, and no folder for its files", do="give out=, a folder")
     if len({one.name for one in jobs}) < len(jobs) or not jobs:
         names = [one.name for one in jobs]
         raise WrongUse("train several dictionaries", found=f"the names {names}", do="give each job a name of its own")
@@ -82,7 +92,10 @@ def train_many(
             ended = not standing and all(home and (home / CARD).exists() for home in homes)
             all_of_us.wait()  # everyone has looked before anyone writes
             if ended:
-                return [load(home) for home in homes if home is not None]
+                made = [load(home) for home in homes if home is not None]
+                if _as_asked(made, source, jobs, config):
+                    return made
+            writable(folder / log.FILE)
             folder.mkdir(parents=True, exist_ok=True)
         run = Run(_batches(source, jobs), jobs, config, folder, all_of_us)
         if standing:
@@ -94,6 +107,19 @@ def train_many(
     return made
 
 
+def _as_asked(made: Sequence[Dictionary], source: Source, jobs: Sequence[Job], config: RunConfig) -> bool:
+    """Whether the dictionaries of a run that ended are what is asked for; False where a longer run is.
+
+    Raises:
+        WrongUse: they were trained otherwise.
+    """
+    cards = [one.card for one in made if one.card is not None]
+    now = settings_of(jobs, config)
+    before = settings_in(cards)
+    check_same(now, before, *data_differences(_batches(source, jobs).card, cards[0].data))
+    return now["config"]["tokens"] == before["config"]["tokens"]
+
+
 def _keep(made: Sequence[Dictionary], homes: Sequence[Path | None], folder: Path | None) -> None:
     for home, dictionary in zip(homes, made, strict=True):
         if home is not None:
@@ -102,8 +128,17 @@ def _keep(made: Sequence[Dictionary], homes: Sequence[Path | None], folder: Path
         resharding.remove(folder)
 
 
-def _batches(source: BatchSource | Shuffles, jobs: Sequence[Job]) -> BatchSource:
+def _batches(source: Source, jobs: Sequence[Job]) -> BatchSource:
     if isinstance(source, BatchSource):
         return source
     sites = tuple(dict.fromkeys(site for one in jobs for site in one.sites))
-    return source.shuffled(seed=jobs[0].seed, sites=sites)
+    if isinstance(source, Shuffles):
+        return source.shuffled(seed=jobs[0].seed, sites=sites)
+    if isinstance(source, Mapping):
+        return GivenRows(source, jobs[0].seed)
+    if isinstance(source, Given) and len(sites) == 1:
+        return GivenRows({sites[0]: source}, jobs[0].seed)
+    raise WrongUse(
+        WHAT, found=f"a {type(source).__name__} to train on at {', '.join(sites)}",
+        do="give a store, a tensor [tokens, width] for one site, {site: tensor} for several, or a BatchSource",
+    )  # fmt: skip

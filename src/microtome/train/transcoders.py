@@ -19,7 +19,7 @@ from microtome.core.errors import WrongUse
 from microtome.data.corpus import Corpus, corpus_of
 from microtome.dictionary.architecture import ARCHITECTURES
 from microtome.dictionary.dictionary import Dictionary
-from microtome.dictionary.kept import RUN, place
+from microtome.dictionary.named import RUN, folder_of
 from microtome.dictionary.saving import CARD, load, save
 from microtome.dictionary.together import together
 from microtome.model.model import Model
@@ -27,7 +27,7 @@ from microtome.train import log
 from microtome.train.checkpoint import as_read
 from microtome.train.config import RunConfig, TrainConfig
 from microtome.train.job import Job, job
-from microtome.train.run import differences
+from microtome.train.same_run import differences
 from microtome.train.settings import names, split
 from microtome.train.team import team
 from microtome.train.training import train_many
@@ -95,7 +95,7 @@ def _put_together(parts: Sequence[Dictionary], asked: "_Asked", folder: Path) ->
 
 def home(model: Model) -> Path:
     """Where a model's transcoders are kept, to be found by the name `MODEL/transcoders`."""
-    return place(f"{model.name}/transcoders")
+    return folder_of(f"{model.name}/transcoders")
 
 
 @dataclass(frozen=True)
@@ -170,13 +170,13 @@ def _card(asked: _Asked, cards: Sequence[RunCard], run: Path) -> RunCard:
     return RunCard("dictionary", 1, cards[0].seed, config, cards[0].model, cards[0].data)
 
 
-def _check_same(folder: Path, asked: _Asked, told: dict[str, Any]) -> None:
+def _check_same(folder: Path, asked: _Asked, found: dict[str, Any]) -> None:
     """Refuses what was made otherwise.
 
     Raises:
         WrongUse: it was; the message says how.
     """
-    if different := list(differences(asked.to_dict(), as_read(told))):
+    if different := list(differences(asked.to_dict(), as_read(found))):
         raise WrongUse(
             f"train transcoders into {folder}", found=f"others there: {'; '.join(different[:4])}",
             do="name another folder, or remove that one",
@@ -186,15 +186,15 @@ def _check_same(folder: Path, asked: _Asked, told: dict[str, Any]) -> None:
 def summary(made: Dictionary) -> str:
     """How the training of a set went, in words; variance explained is of tokens that were not yet learned from."""
     assert made.card is not None
-    told = made.card.config
-    finals = {site: layer["final"] for site, layer in told["layers"].items()}
+    config = made.card.config
+    finals = {site: layer["final"] for site, layer in config["layers"].items()}
     explained = {site: final["variance_explained"] for site, final in finals.items()}
     worst = min(explained, key=lambda site: explained[site])
     dead = fmean(final["dead"] for final in finals.values())
     return (
         f"variance explained {fmean(explained.values()):.3f} in the mean over {len(finals)} layers, "
         f"{explained[worst]:.3f} from {worst}; dead units {dead:.1%}; "
-        f"{told['tokens']:,} tokens in {told['seconds'] / 60:.1f} minutes"
+        f"{config['tokens']:,} tokens in {config['seconds'] / 60:.1f} minutes"
     )
 
 

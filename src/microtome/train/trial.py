@@ -57,10 +57,12 @@ class Noise:
 def step_seconds(d: int, units: int, k: int, batch: int, steps: int = 3) -> float:
     """The median step of a TopK dictionary, after two that warm up; no unit is dead."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    source, one = Noise(d), job(site=SITE, units=units, k=k, dead_after="100%")
+    source = Noise(d)
+    one = job(site=SITE, units=units, k=k, dead_after="100%")
     schedule = Schedule(one.training, RunConfig(tokens=100 * batch, batch=batch))
     trainee = Trainee(one, schedule, source, device)
-    rows, taken = {site: x.to(device) for site, x in source.batch(batch, [SITE]).items()}, []
+    rows = {site: x.to(device) for site, x in source.batch(batch, [SITE]).items()}
+    taken = []
     for step in range(WARM_UP + steps):
         start = time.perf_counter()
         trainee.learn(rows, step * batch)

@@ -5,15 +5,20 @@ texts of repeated letters it reads better than when it is ablated. A dictionary 
 everything, one that never fires says nothing but its bias; what lies between is told apart from its nulls, or not.
 """
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from microtome.activations.config import HarvestConfig
 from microtome.activations.harvest import harvest
-from microtome.activations.store import ActivationStore
+from microtome.activations.store import ActivationStore, open_store
 from microtome.bench.config import MeasureConfig
 from microtome.bench.measuring import measure
-from microtome.core.errors import MicrotomeError, SiteNotFound
+from microtome.bench.texts import ids_of, read_texts
+from microtome.core.errors import MicrotomeError, SiteNotFound, WrongUse
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.baseline import baseline
 from microtome.dictionary.dictionary import Dictionary
@@ -39,9 +44,9 @@ def d(store) -> int:
     return store.widths[SITE]
 
 
-def silent(d: int, bias: torch.Tensor) -> Dictionary:
+def silent(d: int, bias: torch.Tensor, site: str = SITE) -> Dictionary:
     """A dictionary whose units never fire."""
-    made = untrained(sae(SITE, d, 16), TopK(k=4), seed=0)
+    made = untrained(sae(site, d, 16), TopK(k=4), seed=0)
     with torch.no_grad():
         next(made.units).b_enc.fill_(-1e6)
         made.b_dec.copy_(bias)
@@ -95,6 +100,48 @@ def test_principal_components_beat_random_directions_and_say_so(store, d):
     by_name = {null.name: null for null in found.nulls}
     assert found.beats(by_name["random"])
     assert not found.beats(by_name["pca"])
+
+
+@pytest.mark.parametrize("site", ["attn.heads.1", "attn.q.0", "attn.k.1", "attn.v.1"])
+def test_heads_are_put_side_by_side_and_back(site, llama, tmp_path):
+    config = HarvestConfig(dtype="float32", context=32)
+    store = harvest(llama, TEXTS, [site], out=tmp_path / "heads", config=config)
+    d = store.widths[site]
+    whole = measure(baseline("neurons", sae(site, d, d)), store, model=llama, texts=TEXTS, config=CONFIG)
+    assert whole["cross-entropy added"].value == pytest.approx(0, abs=1e-6)
+    mean = silent(d, store.means[site], site)
+    nothing = measure(mean, store, model=llama, texts=TEXTS, nulls={"zero": silent(d, 0 * store.means[site], site)})
+    assert nothing["cross-entropy recovered against mean ablation"].value == pytest.approx(0, abs=1e-5)
+    said = next(read_texts(llama, ids_of(llama, TEXTS[:2], 8), [site], "reading"))
+    assert said.sites[site].shape[1] == d
+    assert said.codes(mean).n_units == 16
+
+
+def spoiled(store: ActivationStore, folder: Path, spoil) -> ActivationStore:
+    """A copy of a store with other rows at the site."""
+    shutil.copytree(store.path, folder)
+    for shard in store.shards:
+        held = load_file(folder / shard.record.name)
+        spoil(held[f"values {SITE}"])
+        held[f"square {SITE}"] = held[f"values {SITE}"].square().sum(1)
+        save_file(held, folder / shard.record.name)
+    return open_store(folder)
+
+
+@pytest.mark.parametrize(
+    "spoil, found",
+    [
+        (lambda x: x[3].fill_(torch.nan), "NaN or infinite numbers at resid.1 in 1 of {n} rows, first in row 3"),
+        (lambda x: x[5].zero_(), "nothing but zeros at resid.1 in 1 of {n} rows, first in row 5"),
+        (lambda x: x.copy_(x[:1].clone().expand_as(x)), "{n} rows at resid.1 that are all the same"),
+    ],
+    ids=["NaN", "zeros", "constant"],
+)
+def test_rows_that_spoil_every_figure_are_named(spoil, found, store, d, tmp_path):
+    bad = spoiled(store, tmp_path / "store", spoil)
+    with pytest.raises(WrongUse) as said:
+        measure(untrained(sae(SITE, d, 16), TopK(k=4), seed=0), bad, config=CONFIG)
+    assert said.value.found == found.format(n=store.n_tokens)
 
 
 def test_giants_are_left_out_of_the_figures_of_ordinary_tokens(store, d):

@@ -2,15 +2,29 @@
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from microtome.core.artefact import RunCard, command_line, read_json, writable, write_json, written_whole
+from microtome.core.artefact import (
+    RunCard,
+    command_line,
+    folder_written_whole,
+    read_json,
+    writable,
+    write_json,
+    written_whole,
+)
 from microtome.core.errors import FormatError, MissingFile, WrongUse
 
 WRITER = """
@@ -73,6 +87,79 @@ def test_what_cannot_be_written_says_why_before_and_at_the_writing(tmp_path, nam
             ask(tmp_path / name)
         assert caught.value.found.endswith(found)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@contextmanager
+def a_disk_with_room_for(size: int) -> Iterator[None]:
+    """The system takes no more of a file, as a full disk takes no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_clear_message_whoever_writes(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_text("old")
+    for write in (
+        lambda temporary: save_file({"x": torch.zeros(1000)}, temporary),
+        lambda temporary: temporary.write_text("x" * 4000),
+    ):
+        with a_disk_with_room_for(100), pytest.raises(WrongUse) as caught, written_whole(path) as temporary:
+            write(temporary)
+        assert str(caught.value) == (
+            f"write {path}\n  found: File too large\n  do:    free some space, or name a file on another disk"
+        )
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_wrong_with_the_content_is_not_said_of_the_disk(tmp_path):
+    def write_and_read():
+        with written_whole(tmp_path / "a") as temporary:
+            temporary.write_bytes(b"\xff" * 16)
+            safe_open(temporary, "pt").__enter__()
+
+    with pytest.raises(SafetensorError, match="header"):
+        write_and_read()
+
+
+def test_a_folder_is_the_old_one_or_the_new_one(tmp_path):
+    place = tmp_path / "set"
+    with folder_written_whole(place) as folder:
+        assert (folder.name, place.exists()) == ("set", False)
+        (folder / "a").write_text("1")
+        (folder / "b").write_text("1")
+
+    def fail_half_way():
+        with folder_written_whole(place) as folder:
+            (folder / "a").write_text("2")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    assert {one.name: one.read_text() for one in place.iterdir()} == {"a": "1", "b": "1"}
+    with folder_written_whole(place) as folder:
+        (folder / "a").write_text("3")
+        (folder / "b").write_text("3")
+    assert {one.name: one.read_text() for one in place.iterdir()} == {"a": "3", "b": "3"}
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_folder_that_holds_more_is_not_replaced(tmp_path):
+    for name in "abcdefgh":
+        (tmp_path / name).write_text("old")
+    with pytest.raises(WrongUse) as caught, folder_written_whole(tmp_path) as folder:
+        (folder / "a").write_text("new")
+    assert str(caught.value) == (
+        f"write into the folder {tmp_path}\n  found: other files there: b, c, d, e, f, g and 1 more\n"
+        "  do:    name a new folder, or remove that one first"
+    )
+    assert (tmp_path / "a").read_text() == "old"
+    with pytest.raises(WrongUse, match="found: a file of that name"), folder_written_whole(tmp_path / "a"):
+        pass
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc here")

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 import torch
+from torch import nn
 
 from microtome.core import fingerprint
 
@@ -43,3 +44,14 @@ def test_a_file_has_its_sha256(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(bytes(range(256)))
     assert fingerprint.of_file(path) == hashlib.sha256(bytes(range(256))).hexdigest()
+
+
+def test_a_module_is_hashed_again_only_where_it_changed(monkeypatch):
+    module = nn.Linear(3, 2)
+    first = fingerprint.of_module(module)
+    assert first == fingerprint.of_tensors(sorted(module.state_dict().items()))
+    monkeypatch.setattr(fingerprint, "of_tensors", lambda named: "anew")
+    assert fingerprint.of_module(module) == first
+    with torch.no_grad():
+        module.weight.mul_(2)
+    assert fingerprint.of_module(module) == "anew"

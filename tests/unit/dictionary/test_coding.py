@@ -354,3 +354,20 @@ def test_a_function_of_units_of_new_tokens_alone(model):
         )
     ]
     assert texts[0] == texts[1] != generate(model, IDS, Decoding(5)).ids.tolist()
+
+
+@pytest.mark.parametrize("kind", ["attn.heads", "attn.q", "attn.k", "attn.v"])
+def test_units_of_heads_are_edited_where_heads_stand_apart(model, clean, kind):
+    """Units that are the coordinates of all heads: ablating some sets those coordinates to zero."""
+    site = f"{kind}.1"
+    d = clean[site].flatten(2).shape[2]
+    coordinates = baseline("neurons", sae(site, d, d)).double()
+    gone = [1, d - 2]
+    edited = model.run(IDS, [site, "logits"], edits=[edits.ablate(coordinates, units=gone, to="zero")])
+    by_hand = clean[site].flatten(2).clone()
+    by_hand[..., gone] = 0
+    torch.testing.assert_close(edited[site], by_hand.view_as(clean[site]))
+    same = model.run(IDS, ["logits"], edits=[edits.set(site, by_hand.view_as(clean[site]))])["logits"]
+    torch.testing.assert_close(edited["logits"], same)
+    spliced = model.run(IDS, ["logits"], edits=[edits.splice(coordinates, may_be_empty=True)])["logits"]
+    torch.testing.assert_close(spliced, clean["logits"])

@@ -50,7 +50,8 @@ def weights(layout: str, copy: Path) -> Path:
 def load(layout: str, copy: Path):
     sites = {"openai": {"reads": "resid.0"}}
     if layout.startswith("gemma"):
-        return load_dictionary(copy, reads="mlp.in.*", writes="mlp.out.*")
+        layer = "*" if layout == "gemma-scope 2" else "3"
+        return load_dictionary(copy, reads=f"mlp.in.{layer}", writes=f"mlp.out.{layer}")
     return load_dictionary(copy, **sites.get(layout, {}))
 
 

@@ -25,6 +25,17 @@ def test_a_16_bit_model_is_traced_on_a_float32_copy():
     assert graph.value == pytest.approx(float(logits[5] - logits[6]), abs=1e-5)
 
 
+def test_one_copy_serves_until_the_weights_change():
+    model = tiny_model("llama", torch.bfloat16)
+    wide = in_float32(model)
+    assert in_float32(model) is wide
+    with torch.no_grad():
+        model.module.get_parameter("lm_head.weight").mul_(2)
+    other = in_float32(model)
+    assert other is not wide
+    assert not torch.equal(other.run(CLEAN, ["logits"])["logits"], wide.run(CLEAN, ["logits"])["logits"])
+
+
 def test_wide_models_are_not_copied():
     model = tiny_model("llama", torch.float32)
     assert in_float32(model) is model

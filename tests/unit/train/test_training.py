@@ -173,7 +173,7 @@ def test_gradients_are_cut_to_the_limit_and_the_rate_follows_its_rule():
 
 def test_b_dec_starts_in_the_middle_of_what_is_written():
     source = planted(sites=("a", "b"))
-    one = job(reads="a", writes="b", units=8)
+    one = job(reads="a", writes="b", units=8, k=4)
     trainee = Trainee(one, Schedule(one.training, RunConfig(tokens=512, batch=256)), source, torch.device("cpu"))
     rows = source.batch(256, ["a", "b"])
     trainee.begin(rows)

@@ -15,7 +15,7 @@ from microtome.circuit.basis import Slice, Written
 from microtome.circuit.placeable import require_places, stream_place
 from microtome.circuit.places import Place, place_of
 from microtome.circuit.standing import norm_before, onto_stream, standing
-from microtome.core.fingerprint import of_tensors
+from microtome.core.fingerprint import of_module
 from microtome.dictionary.basis import At, Beside, Lines, on_prompt
 from microtome.dictionary.dictionary import Dictionary
 from microtome.model import edits
@@ -169,7 +169,7 @@ class DictionaryUnits:
         require_places(dictionary, model)
         self.dictionary = as_model(dictionary, model)
         self.card = {
-            "weights": of_tensors(sorted(dictionary.state_dict().items())),
+            "weights": of_module(dictionary),
             "writes": list(dictionary.writes),
             "units": dictionary.n_units,
         }

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.checking import check_range
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Outcome, Seen
 from microtome.dictionary.auxiliary import aux_k
 from microtome.dictionary.choosing import above, top_of_all
@@ -40,6 +41,16 @@ class BatchTopK(Architecture):
     by_norm: bool = True
     aux_k: int = 256
     threshold_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self.asked, "k", self.k, above=0)
+        check_range(self.asked, "aux_k", self.aux_k, least=0)
+        check_range(self.asked, "threshold_rate", self.threshold_rate, above=0, most=1)
+
+    def check(self, n_units: int) -> None:
+        """See `Architecture.check`."""
+        check_range(f"{self.asked} and {n_units:,} units", "k", self.k, most=n_units)
 
     @classmethod
     def tiny(cls) -> "BatchTopK":

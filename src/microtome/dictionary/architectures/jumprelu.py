@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.checking import check_range
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Outcome, Seen
 from microtome.dictionary.choosing import above
 from microtome.dictionary.sparse import values
@@ -45,6 +46,13 @@ class JumpReLU(Architecture):
     stretch: float = 4.0
     threshold: float = 0.01
     window: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self.asked, "l0", self.l0, least=0)
+        check_range(self.asked, "stretch", self.stretch, above=0)
+        check_range(self.asked, "threshold", self.threshold, least=0)
+        check_range(self.asked, "window", self.window, above=0)
 
     @classmethod
     def tiny(cls) -> "JumpReLU":

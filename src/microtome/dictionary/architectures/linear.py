@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.checking import check_range
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture
 from microtome.dictionary.choosing import top_of_each
 from microtome.dictionary.codes import Picks
@@ -35,6 +36,10 @@ class Linear(Architecture):
     k: int | None = None
     by_norm: bool = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self.asked, "k", self.k, least=1)
+
     @classmethod
     def tiny(cls) -> "Linear":
         """Fewer than all, of both signs."""
@@ -53,13 +58,16 @@ class Linear(Architecture):
 
     def _strongest(self, units: Units, x: Float[Tensor, "t d"], shift: Tensor | None, k: int) -> Picks:
         """The choice among units and their opposites: the larger of the two readings is the absolute value."""
-        n, scale = len(units.b_enc), units.norms if self.by_norm else torch.ones_like(units.b_enc)
-        both, biases = torch.cat([units.W_enc, -units.W_enc]), torch.cat([units.b_enc, -units.b_enc])
+        n = len(units.b_enc)
+        scale = units.norms if self.by_norm else torch.ones_like(units.b_enc)
+        both = torch.cat([units.W_enc, -units.W_enc])
+        biases = torch.cat([units.b_enc, -units.b_enc])
         chosen = top_of_each(x, both, biases, shift, k, torch.cat([scale, scale]), units.share)
         order = (chosen.rows * n + chosen.ids % n).argsort()
         return Picks((chosen.ids % n)[order], chosen.offsets, n)
 
 
 def _everything(t: int, units: Units) -> Picks:
-    n, device = len(units.b_enc), units.b_enc.device
+    n = len(units.b_enc)
+    device = units.b_enc.device
     return Picks(torch.arange(n, device=device).repeat(t), torch.arange(t + 1, device=device) * n, n)

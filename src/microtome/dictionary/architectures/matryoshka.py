@@ -34,6 +34,7 @@ class Matryoshka(BatchTopK):
     levels: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         grows = all(a < b for a, b in zip((0.0, *self.levels), self.levels, strict=False))
         if not (grows and self.levels and self.levels[-1] == 1.0):
             raise WrongUse(
@@ -61,6 +62,7 @@ class Matryoshka(BatchTopK):
 
 def _between(active: Active, low: float, high: float) -> "Written":
     """The units of one level that the level before does not have."""
-    n, ids = active.units.share.of, active.units.share.first + active.picks.ids
+    n = active.units.share.of
+    ids = active.units.share.first + active.picks.ids
     chosen = (ids >= round(low * n)) & (ids < round(high * n))
     return active.units, replace(active.picks.where(chosen), dots=None), active.values[chosen]

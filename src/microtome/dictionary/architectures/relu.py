@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.checking import check_range
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Seen
 from microtome.dictionary.choosing import above
 from microtome.dictionary.sparse import values
@@ -34,6 +35,10 @@ class ReLU(Architecture):
     by_token: ClassVar[bool] = True
 
     l1: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self.asked, "l1", self.l1, least=0)
 
     @classmethod
     def tiny(cls) -> "ReLU":

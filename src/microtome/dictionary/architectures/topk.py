@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from microtome.core.checking import check_range
 from microtome.dictionary.architecture import ARCHITECTURES, Active, Architecture, Seen
 from microtome.dictionary.auxiliary import aux_k
 from microtome.dictionary.choosing import top_of_each
@@ -37,6 +38,15 @@ class TopK(Architecture):
     k: int = 32
     by_norm: bool = True
     aux_k: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self.asked, "k", self.k, least=1)
+        check_range(self.asked, "aux_k", self.aux_k, least=0)
+
+    def check(self, n_units: int) -> None:
+        """See `Architecture.check`."""
+        check_range(f"{self.asked} and {n_units:,} units", "k", self.k, most=n_units)
 
     @classmethod
     def tiny(cls) -> "TopK":

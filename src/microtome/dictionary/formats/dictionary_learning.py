@@ -19,9 +19,10 @@ from microtome.dictionary.architectures.relu import ReLU
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.assembling import Parts, Weights, assembled, thresholds
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS, Format
+from microtome.dictionary.formats.crosscoder import is_crosscoder
 from microtome.dictionary.geometry import sae
-from microtome.dictionary.places import Where
 from microtome.dictionary.settings import Settings, settings
 from microtome.dictionary.tensors import Tensors, pickled
 
@@ -67,7 +68,8 @@ def _jumprelu(found: Tensors) -> Made:
 def _matryoshka(found: Tensors) -> Made:
     found.nothing_but(("W_enc", "b_enc", "W_dec", "b_dec", "k", "threshold", "group_sizes"))
     weights = _plain(found, _threshold(found))
-    sizes, units = found.value("group_sizes"), found.sizes["units"]
+    sizes = found.value("group_sizes")
+    units = found.sizes["units"]
     if not isinstance(sizes, Tensor) or sizes.is_floating_point() or sizes.ndim != 1 or int(sizes.min()) < 1:
         raise found.refusal("no sizes of groups")
     if int(sizes.sum()) != units:
@@ -88,18 +90,22 @@ class DictionaryLearning(Format):
     """A folder a dictionary."""
 
     def recognises(self, path: Path) -> bool:
-        """By the name of the weights."""
-        return (path / WEIGHTS).is_file() or path.name == WEIGHTS
+        """By the name of the weights, where they are no crosscoder's."""
+        file = path if path.name == WEIGHTS else path / WEIGHTS
+        return file.is_file() and not is_crosscoder(file)
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         folder = path.parent if path.is_file() else path
         trainer = settings(folder / SETTINGS).part("trainer")
         kind = trainer.one_of("dict_class", tuple(READERS))
-        found = pickled(folder / WEIGHTS)
+        held = pickled(folder / WEIGHTS)
+        # Earlier versions kept neither in the weights: k stood in the configuration alone, and there was no threshold.
+        earlier = {"k": trainer.values.get("k"), "threshold": -1.0} if "TopK" in kind else {}
+        found = held.completed(earlier)
         architecture, conventions, weights, b_dec = READERS[kind](found)
         _agree(trainer, found)
-        geometry = sae(where.autoencoder(path, _place(trainer)), found.sizes["d"], found.sizes["units"])
+        geometry = sae(sites.autoencoder(path, _place(trainer)), found.sizes["d"], found.sizes["units"])
         parts = Parts(geometry, architecture, conventions, [weights], b_dec[None])
         return assembled(parts, folder, "dictionary-learning", trainer.values, trainer.text("lm_name"))
 

@@ -13,9 +13,9 @@ from microtome.core.errors import FormatError
 from microtome.dictionary.architectures.jumprelu import JumpReLU
 from microtome.dictionary.assembling import Parts, Weights, assembled, thresholds
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import cross_layer, sae, transcoder
-from microtome.dictionary.places import Where
 from microtome.dictionary.settings import Settings, settings
 from microtome.dictionary.tensors import Tensors, names_in, npz, safetensors
 
@@ -23,11 +23,14 @@ SKIP = "affine_skip_connection"
 KNOWN = ("w_enc", "w_dec", "b_enc", "b_dec", "threshold", SKIP)
 NPZ, WEIGHTS, SETTINGS = "params.npz", "params.safetensors", "config.json"
 LAYER = re.compile(r".*layer_(\d+)\.safetensors")
-# Folders of the releases, and where their dictionaries stand.
-PLACES = (
-    (r"gemma-scope-[^/]*-res/layer_(\d+)/|resid_post/layer_(\d+)_", "blocks.{}.hook_resid_post"),
-    (r"gemma-scope-[^/]*-mlp/layer_(\d+)/|mlp_out/layer_(\d+)_", "blocks.{}.hook_mlp_out"),
-    (r"gemma-scope-[^/]*-att/layer_(\d+)/|attn_out/layer_(\d+)_", "blocks.{}.attn.hook_z"),
+# Folders of both releases, as they are downloaded or lie in the cache of Hugging Face, and what is read and written.
+FIRST = r"(?:^|/)(?:models--[^/]+--)?gemma-scope-[^/]*-{}/(?:snapshots/[^/]+/)?layer_(\d+)/"
+SECOND = r"(?:^|/){}(?:_all)?/layer_(\d+)_"
+FOLDERS = (
+    ("res", "resid_post", "blocks.{}.hook_resid_post", None),
+    ("mlp", "mlp_out", "blocks.{}.hook_mlp_out", None),
+    ("att", "attn_out", "blocks.{}.attn.hook_z", None),
+    ("transcoders", "transcoder", "blocks.{}.ln2.hook_normalized", "blocks.{}.hook_mlp_out"),
 )
 
 
@@ -46,46 +49,45 @@ class GemmaScope(Format):
             or (first is not None and "w_enc" in (names_in(first) or []))
         )
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         if path.is_dir() and not (path / NPZ).is_file() and not (path / WEIGHTS).is_file():
-            return _cross_layer(path, where)
+            return _cross_layer(path, sites)
         file = path if path.is_file() else path / NPZ if (path / NPZ).is_file() else path / WEIGHTS
         beside = file.parent / SETTINGS
         says = settings(beside) if beside.is_file() else Settings(beside, {})
         says.one_of("architecture", ("jump_relu",), "jump_relu")
-        return _one(file, _tensors(file), says, where)
+        return _one(file, _tensors(file), says, sites)
 
 
-def _one(file: Path, found: Tensors, says: Settings, where: Where) -> Dictionary:
+def _one(file: Path, found: Tensors, says: Settings, sites: GivenSites) -> Dictionary:
     weights = _weights(found, found.take("w_dec", "units", "d_out"))
     b_dec = found.take("b_dec", "d_out")[None]
     reads, writes = says.text("hf_hook_point_in"), says.text("hf_hook_point_out")
-    name = reads or _place(file)
-    is_transcoder = (
-        writes not in (None, reads) or "transcoder" in file.as_posix() or where.writes not in (None, where.reads)
-    )
+    name, target = (reads, writes) if reads else _hooks(file)
+    is_transcoder = target not in (None, name) or sites.writes not in (None, sites.reads)
     d_in, d_out, units = (found.sizes[letter] for letter in ("d", "d_out", "units"))
     if not is_transcoder and d_in != d_out:
         raise found.refusal(f"w_dec for {d_out} numbers where {d_in} are read, in no folder of transcoders")
     if is_transcoder:
-        geometry = transcoder(*where.transcoder(file, name, writes), d_in, d_out, units)
+        geometry = transcoder(*sites.transcoder(file, name, target), d_in, d_out, units)
     else:
-        geometry = sae(where.autoencoder(file, name), d_in, units)
+        geometry = sae(sites.autoencoder(file, name), d_in, units)
     skips = [found.take(SKIP, "d", "d_out").T] if SKIP in found else []
     conventions = Conventions(centred=False, skip=bool(skips))
     parts = Parts(geometry, JumpReLU(), conventions, [weights], b_dec, skips)
     return assembled(parts, file, "gemma-scope", says.values, says.text("model_name"))
 
 
-def _cross_layer(folder: Path, where: Where) -> Dictionary:
+def _cross_layer(folder: Path, sites: GivenSites) -> Dictionary:
     files = _layers(folder)
     if list(files) != list(range(len(files))):
         raise FormatError(
             f"read the cross-layer transcoder {folder}", found=f"files of the layers {list(files)}",
             do="get the others too: it has one for every layer, from 0",
         )  # fmt: skip
-    n, sizes = len(files), {"layers": len(files)}
+    n = len(files)
+    sizes = {"layers": len(files)}
     blocks, b_dec, skips = [], [], []
     for layer, file in files.items():
         found = safetensors(file, sizes).nothing_but(KNOWN)
@@ -100,8 +102,9 @@ def _cross_layer(folder: Path, where: Where) -> Dictionary:
             f"read the cross-layer transcoder {folder}", found=f"{SKIP} in {len(skips)} of {n} files",
             do="get the files of one release",
         )  # fmt: skip
-    sites = (where.read(folder, [None] * n), where.written(folder, [None] * n))
-    geometry = cross_layer(*sites, sizes["d"], sizes["d_out"], sizes["units"])
+    reads = sites.read(folder, [None] * n)
+    writes = sites.written(folder, [None] * n)
+    geometry = cross_layer(reads, writes, sizes["d"], sizes["d_out"], sizes["units"])
     conventions = Conventions(centred=False, skip=bool(skips))
     parts = Parts(geometry, JumpReLU(), conventions, blocks, torch.stack(b_dec), skips)
     return assembled(parts, folder, "gemma-scope", {})
@@ -120,11 +123,14 @@ def _tensors(file: Path) -> Tensors:
     return Tensors(file, {lower[name]: found.value(name) for name in found.names}).nothing_but(KNOWN)
 
 
-def _place(file: Path) -> str | None:
-    for pattern, hook in PLACES:
-        if (match := re.search(pattern, file.absolute().as_posix())) is not None:
-            return hook.format(match[match.lastindex or 1])
-    return None
+def _hooks(file: Path) -> tuple[str | None, str | None]:
+    """What is read and, of a transcoder, what is written, by the names of the folders that a file lies in."""
+    path = file.absolute().as_posix()
+    for first, second, reads, writes in FOLDERS:
+        match = re.search(FIRST.format(first), path) or re.search(SECOND.format(second), path)
+        if match is not None:
+            return reads.format(match[1]), writes and writes.format(match[1])
+    return None, None
 
 
 def _layers(folder: Path) -> dict[int, Path]:

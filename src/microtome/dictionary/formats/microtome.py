@@ -4,8 +4,8 @@ from pathlib import Path
 
 from microtome.core.errors import WrongUse
 from microtome.dictionary.dictionary import Dictionary
+from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS, Format
-from microtome.dictionary.places import Where
 from microtome.dictionary.saving import CARD, WEIGHTS, load, save
 
 
@@ -19,9 +19,9 @@ class Microtome(Format):
         """By either file, so that a half copied folder is said to be one."""
         return (path / CARD).is_file() or (path / WEIGHTS).is_file() or path.name in (CARD, WEIGHTS)
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
-        if where != Where():
+        if sites != GivenSites():
             raise WrongUse(
                 f"load the dictionary {path}", found="sites named for a folder that says its own",
                 do="leave `reads` and `writes` out",

@@ -13,10 +13,10 @@ from microtome.dictionary.architectures.relu import ReLU
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.assembling import Parts, Weights, assembled
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.foreign_sites import GivenSites
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import sae
-from microtome.dictionary.places import Where
-from microtome.dictionary.tensors import Tensors, pickled
+from microtome.dictionary.tensors import Tensors, pickled, shapes_in
 
 TIED = "decoder.linear.weight"  # the encoder's own, a second time
 STATISTICS = ("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
@@ -29,10 +29,13 @@ class OpenAI(Format):
     """A file a dictionary."""
 
     def recognises(self, path: Path) -> bool:
-        """By its ending; what it holds is looked at when it is read."""
-        return path.is_file() and path.suffix == ".pt" and path.name != "ae.pt"
+        """By the bias that it takes off first; one that cannot be read is taken for one, which reading it says."""
+        if not path.is_file() or path.suffix != ".pt" or path.name == "ae.pt":
+            return False
+        shapes = shapes_in(path)
+        return shapes is None or "pre_bias" in shapes
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         if path.is_dir():
             raise FormatError(f"read the dictionary {path}", found="a folder", do="name the .pt file in it")
@@ -41,7 +44,7 @@ class OpenAI(Format):
         architecture = _architecture(found)
         tied = TIED in found and "decoder.weight" not in found
         W_dec = found.take(TIED, "units", "d") if tied else found.take("decoder.weight", "d", "units").T
-        geometry = sae(where.autoencoder(path, None), found.sizes["d"], found.sizes["units"])
+        geometry = sae(sites.autoencoder(path, None), found.sizes["d"], found.sizes["units"])
         conventions = Conventions(centred=True, normalised="layer" if isinstance(architecture, TopK) else "no")
         weights = Weights(W_enc, found.take("latent_bias", "units"), W_dec)
         parts = Parts(geometry, architecture, conventions, [weights], found.take("pre_bias", "d")[None])

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from microtome.core.artefact import write_json, written_whole
+from microtome.core.artefact import write_json
 from microtome.core.errors import FormatError, NotSupported
 from microtome.dictionary.architecture import Architecture
 from microtome.dictionary.architectures.batchtopk import BatchTopK
@@ -23,15 +23,17 @@ from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.assembling import Parts, Weights, assembled, bounds, thresholds
 from microtome.dictionary.dictionary import Conventions, Dictionary
 from microtome.dictionary.folding import of_unit_length
+from microtome.dictionary.foreign_sites import GivenSites, name_of
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import Geometry, sae, transcoder
-from microtome.dictionary.places import Where, name_of
 from microtome.dictionary.settings import Settings, settings
 from microtome.dictionary.tensors import Tensors, safetensors
 
 SETTINGS, WEIGHTS, SCALE = "cfg.json", "sae_weights.safetensors", "activation_scaler.json"
 VERSION = "6.54.12"
 """Of the layout that is written."""
+
+ONE_HEAD = ("hook_head_index", "hook_point_head_index")  # as it is called, and was before version 6
 
 Made = tuple[Architecture, dict[str, Tensor]]
 NORMALISED = {"none": "no", "expected_average_only_in": "no", "constant_norm_rescale": "length", "layer_norm": "layer"}
@@ -70,7 +72,8 @@ def _batchtopk(says: Settings, found: Tensors) -> Made:
 
 def _matryoshka(says: Settings, found: Tensors) -> Made:
     _, extras = _batchtopk(says, found)
-    widths, units = says.get("matryoshka_widths", list), found.sizes["units"]
+    widths = says.get("matryoshka_widths", list)
+    units = found.sizes["units"]
     levels = tuple(width / units for width in widths if isinstance(width, int) and 0 < width < units)
     by_norm = says.get("rescale_acts_by_decoder_norm", bool, True)
     return Matryoshka(k=_mean_k(says), by_norm=by_norm, levels=(*sorted(set(levels)), 1.0)), extras
@@ -97,10 +100,13 @@ class SAELens(Format):
     writes = True
 
     def recognises(self, path: Path) -> bool:
-        """By the name of the weights."""
-        return (path / WEIGHTS).is_file() or path.name == WEIGHTS
+        """By the name of the weights, which Llamascopium has too: beside other settings."""
+        folder = path.parent if path.name == WEIGHTS else path
+        return (folder / WEIGHTS).is_file() and (
+            (folder / SETTINGS).is_file() or not (folder / "config.json").is_file()
+        )
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         folder = path.parent if path.is_file() else path
         says = settings(folder / SETTINGS)
@@ -111,32 +117,30 @@ class SAELens(Format):
         found.sizes["e"] = says.size("d_out") if is_transcoder else found.sizes["d"]
         architecture, extras = READERS[kind](says, found)
         b_enc = found.take("b_gate" if kind == "gated" else "b_enc", "units")
-        W_enc, W_dec, b_dec = (
-            found.take("W_enc", "d", "units").T,
-            found.take("W_dec", "units", "e"),
-            found.take("b_dec", "e"),
-        )
+        W_enc = found.take("W_enc", "d", "units").T
+        W_dec = found.take("W_dec", "units", "e")
+        b_dec = found.take("b_dec", "e")
         skips = [found.take("W_skip", "e", "d")] if "W_skip" in found else []
         scale = _scale(folder, says)
         if scale != 1.0:  # what it was trained on was `scale` times its inputs
-            W_enc, W_dec, b_dec = W_enc * scale, W_dec / scale, b_dec / scale
+            W_enc = W_enc * scale
+            W_dec = W_dec / scale
+            b_dec = b_dec / scale
             if isinstance(architecture, BatchTopK) and architecture.by_norm:
                 extras = {"threshold": extras["threshold"] / scale}
         weights = Weights(W_enc, b_enc, W_dec, extras)
-        geometry = _geometry(path, says, found, where, is_transcoder)
+        geometry = _geometry(path, says, found, sites, is_transcoder)
         conventions = _conventions(says, is_transcoder, bool(skips))
         parts = Parts(geometry, architecture, conventions, [weights], b_dec[None], skips)
         made = assembled(parts, folder, "saelens", says.values, _metadata(says).text("model_name"))
         return of_unit_length(made) if isinstance(architecture, TopK | BatchTopK) and architecture.by_norm else made
 
     def write(self, dictionary: Dictionary, path: Path) -> Path:
-        """See `Format.write`. Where units are chosen by lengths, these are folded first."""
+        """See `Format.write`. GivenSites units are chosen by lengths, these are folded first."""
         if isinstance(dictionary.architecture, TopK) and dictionary.architecture.by_norm:
             dictionary = of_unit_length(dictionary)
         content = _said(dictionary)
-        (path / SETTINGS).unlink(missing_ok=True)  # written last: a folder that has it is whole
-        with written_whole(path / WEIGHTS) as temporary:
-            save_file(_tensors(dictionary), temporary)
+        save_file(_tensors(dictionary), path / WEIGHTS)
         write_json(path / SETTINGS, content)
         return path
 
@@ -173,19 +177,21 @@ def _metadata(says: Settings) -> Settings:
     return says.part("metadata") if "metadata" in says else says  # flat before version 6
 
 
-def _geometry(path: Path, says: Settings, found: Tensors, where: Where, is_transcoder: bool) -> Geometry:
+def _geometry(path: Path, says: Settings, found: Tensors, sites: GivenSites, is_transcoder: bool) -> Geometry:
     data = _metadata(says)
-    if "hook_head_index" in data:
-        raise NotSupported(
-            f"read the dictionary {path}", found=f"units that read head {data.values['hook_head_index']} alone",
-            do="use SAELens itself for it",
-        )  # fmt: skip
+    for name in ONE_HEAD:
+        for part in (data, says):
+            if name in part:
+                raise NotSupported(
+                    f"read the dictionary {path}", found=f"units that read head {part.values[name]} alone",
+                    do="use SAELens itself for it",
+                )  # fmt: skip
     name = data.text("hf_hook_name") or data.text("hook_name") or data.text("hook_point")
     d, e, units = (found.sizes[letter] for letter in ("d", "e", "units"))
     if not is_transcoder:
-        return sae(where.autoencoder(path, name), d, units)
+        return sae(sites.autoencoder(path, name), d, units)
     target = data.text("hf_hook_name_out") or data.text("hook_name_out")
-    return transcoder(*where.transcoder(path, name, target), d, e, units)
+    return transcoder(*sites.transcoder(path, name, target), d, e, units)
 
 
 def _conventions(says: Settings, is_transcoder: bool, skip: bool) -> Conventions:
@@ -243,6 +249,7 @@ def _said(dictionary: Dictionary) -> dict[str, object]:
     hooks = {"hook_name": _hook(dictionary, reads)} | (
         {"hook_name_out": _hook(dictionary, writes)} if is_transcoder else {}
     )
+    k = min(architecture.k, geometry.n_units) if isinstance(architecture, TopK) else None  # SAELens reads no larger one
     normalised = {"no": "none", "length": "constant_norm_rescale", "layer": "layer_norm"}
     model = {} if dictionary.card is None else dictionary.card.model
     return {
@@ -252,7 +259,7 @@ def _said(dictionary: Dictionary) -> dict[str, object]:
         "normalize_activations": normalised[conventions.normalised],
         "reshape_activations": "hook_z" if reads.startswith("attn.heads.") else "none",
         **({"d_out": geometry.d_out} if is_transcoder else {}),
-        **({"k": architecture.k, "rescale_acts_by_decoder_norm": False} if isinstance(architecture, TopK) else {}),
+        **({"k": k, "rescale_acts_by_decoder_norm": False} if isinstance(architecture, TopK) else {}),
         "metadata": {
             "sae_lens_version": VERSION, "sae_lens_training_version": None, "model_name": model.get("name"), **hooks,
             "microtome": None if dictionary.card is None else dictionary.card.to_dict(),

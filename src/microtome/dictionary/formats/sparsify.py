@@ -9,9 +9,9 @@ from microtome.core.errors import NotSupported
 from microtome.dictionary.architectures.topk import TopK
 from microtome.dictionary.assembling import Parts, Weights, assembled
 from microtome.dictionary.dictionary import Conventions, Dictionary
+from microtome.dictionary.foreign_sites import READ_BY, GivenSites, name_of, site_of
 from microtome.dictionary.format import FORMATS, Format
 from microtome.dictionary.geometry import sae, transcoder
-from microtome.dictionary.places import READ_BY, Where, name_of, site_of
 from microtome.dictionary.settings import settings
 from microtome.dictionary.tensors import safetensors
 
@@ -26,7 +26,7 @@ class Sparsify(Format):
         """By the name of the weights."""
         return (path / WEIGHTS).is_file() or path.name == WEIGHTS
 
-    def read(self, path: Path, where: Where) -> Dictionary:
+    def read(self, path: Path, sites: GivenSites) -> Dictionary:
         """See `Format.read`."""
         folder = path.parent if path.is_file() else path
         says = settings(folder / SETTINGS)
@@ -49,9 +49,9 @@ class Sparsify(Format):
             kind, _, layer = (writes or "").rpartition(".")
             reads = f"{READ_BY[kind]}.{layer}" if kind in READ_BY else None
             hook = None if reads is None else name_of(reads)
-            geometry = transcoder(*where.transcoder(path, hook, name), d, d, units)
+            geometry = transcoder(*sites.transcoder(path, hook, name), d, d, units)
         else:
-            geometry = sae(where.autoencoder(path, name), d, units)
+            geometry = sae(sites.autoencoder(path, name), d, units)
         weights = Weights(
             found.take("encoder.weight", "units", "d"), found.take("encoder.bias", "units"),
             found.take("W_dec", "units", "d"),

@@ -56,7 +56,8 @@ _BY_UNIT: "WeakKeyDictionary[Picks, tuple[Tensor, Tensor, Tensor]]" = WeakKeyDic
 def _places_of_units(picks: Picks) -> tuple[Int[Tensor, "u1"], Int[Tensor, "n"], Int[Tensor, "n"]]:
     """Where each unit begins among places ordered by unit, and of these the numbers and the rows."""
     if picks not in _BY_UNIT:
-        n, starts = len(picks), torch.zeros(picks.n_units + 1, dtype=torch.int64)
+        n = len(picks)
+        starts = torch.zeros(picks.n_units + 1, dtype=torch.int64)
         order, rows = torch.empty(n, dtype=torch.int64), torch.empty(n, dtype=torch.int64)
         _run(loops.by_unit, picks.ids, picks.offsets, starts, order, rows)
         _BY_UNIT[picks] = starts, order, rows

@@ -72,7 +72,7 @@ def heard_by(say: Callable[[str], None]) -> Iterator[None]:
 
 
 class Doctor:
-    """Looks at a run. Each illness of a job is told once; one that was repaired is looked for again later.
+    """Looks at a run. Each illness of a job is reported once; one that was repaired is looked for again later.
 
     Args:
         actions: what is done, by the name of the check; what is not named is as the check says.

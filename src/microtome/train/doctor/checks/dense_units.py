@@ -15,7 +15,8 @@ class DenseUnits(Check):
 
     def look(self, patient: Patient) -> Symptom | None:
         """See `Check.look`."""
-        reading, units = patient.reading, patient.trainee.n_units
+        reading = patient.reading
+        units = patient.trainee.n_units
         if patient.share <= 0.5 or not reading.crowded > MOST:
             return None
         return Symptom(

@@ -17,16 +17,16 @@ class HugeTokens(Check):
 
     def look(self, patient: Patient) -> Symptom | None:
         """See `Check.look`."""
-        said = [told for site in patient.job.sites if (told := self._told(patient, site))]
-        if not said:
+        descriptions = [text for site in patient.job.sites if (text := self._description(patient, site))]
+        if not descriptions:
             return None
         return Symptom(
-            f"{'; '.join(said)}: variance explained will be a figure about these tokens, and after scaling to "
+            f"{'; '.join(descriptions)}: variance explained will be a figure about these tokens, and after scaling to "
             "E‖x‖² = d the others are small",
             "leave them out (a store's below(10), or norm_limit when harvesting) and say so beside every figure",
         )
 
-    def _told(self, patient: Patient, site: str) -> str:
+    def _description(self, patient: Patient, site: str) -> str:
         norms = torch.linalg.vector_norm(patient.raw(site).double(), dim=1)
         middle = norms.median()
         huge = norms > TIMES * middle

@@ -19,7 +19,8 @@ class LossSpike(Curable):
         errors = [one.terms["reconstruction"] for one in patient.readings if one.terms]
         if len(errors) <= BEFORE or not patient.reading.terms:
             return None
-        usual, now = median(errors[-1 - 2 * BEFORE : -1]), errors[-1]
+        usual = median(errors[-1 - 2 * BEFORE : -1])
+        now = errors[-1]
         if now <= TIMES * usual:
             return None
         return Symptom(

@@ -13,7 +13,8 @@ class Spans(Check):
 
     def look(self, patient: Patient) -> Symptom | None:
         """See `Check.look`."""
-        training, schedule = patient.job.training, patient.schedule
+        training = patient.job.training
+        schedule = patient.schedule
         run = schedule.tokens
         said = [
             f"{name} = {span!r} ({schedule.of(span):,} tokens)"

@@ -3,7 +3,7 @@
 import pytest
 
 from microtome.core.sites import BY_NAME
-from microtome.dictionary.places import TABLE, name_of, site_of
+from microtome.dictionary.foreign_sites import TABLE, name_of, site_of
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where other tools say that a dictionary stands, and the sites of ours: one table, read both ways.
+"""GivenSites other tools say that a dictionary stands, and the sites of ours: one table, read both ways.
 
 Only what is the same tensor in every family is in it. `ln2.hook_normalized` is not: it is what leaves a norm before
 its gain, where `mlp.in` is after it; `hook_mlp_in` is before the norm in TransformerLens and after it in some
@@ -72,11 +72,12 @@ def name_of(site: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Where:
+class GivenSites:
     """Sites that the user named; they count before those of a file.
 
     Attributes:
-        reads, writes: the sites, or a pattern such as `mlp.in.*` for every layer; None leaves it to the file.
+        reads, writes: the sites, or a pattern such as `mlp.in.*`: of a set every layer, of one dictionary the layer
+            that its file names. None leaves it to the file.
     """
 
     reads: tuple[str, ...] | None = None
@@ -88,7 +89,7 @@ class Where:
         Raises:
             WrongUse: neither the user nor the file says which, or the user says two.
         """
-        (site,) = self.read(path, [name])
+        (site,) = _settled("reads", _of_one(self.reads, path, name), path, [name])
         if self.writes is not None and self.writes != (site,):
             raise WrongUse(
                 f"load the dictionary {path}", found=f"reads {site} and writes {', '.join(self.writes)}",
@@ -98,7 +99,8 @@ class Where:
 
     def transcoder(self, path: Path, name: str | None, target: str | None) -> tuple[str, str]:
         """The one site that is read, and the one that is written; `name` and `target` is what the file calls them."""
-        (reads,), (writes,) = self.read(path, [name]), self.written(path, [target])
+        (reads,) = _settled("reads", _of_one(self.reads, path, name), path, [name])
+        (writes,) = _settled("writes", _of_one(self.writes, path, target or name), path, [target])
         return reads, writes
 
     def read(self, path: Path, names: Sequence[str | None]) -> tuple[str, ...]:
@@ -108,6 +110,27 @@ class Where:
     def written(self, path: Path, names: Sequence[str | None]) -> tuple[str, ...]:
         """The sites that are written; see `read`."""
         return _settled("writes", self.writes, path, names)
+
+
+def _of_one(given: tuple[str, ...] | None, path: Path, name: str | None) -> tuple[str, ...] | None:
+    """The sites given for one dictionary; a pattern stands for the layer that the file itself names.
+
+    Raises:
+        WrongUse: it names none, or several numbers of which each might be meant.
+    """
+    if given is None or len(given) != 1 or "*" not in given[0]:
+        return given
+    kind = given[0].partition(".*")[0]
+    site = site_of(name) or ""
+    numbers = re.findall(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])", name or "")  # of `blocks.7.ln2.hook` the 7
+    if site.startswith(f"{kind}."):
+        return (site,)
+    if len(numbers) != 1:
+        raise WrongUse(
+            f"load the dictionary {path}", found=f"the pattern {given[0]!r}, and no layer in its files",
+            do=f"name the one site, such as {given[0].replace('*', '12')!r}",
+        )  # fmt: skip
+    return (given[0].replace("*", numbers[0]),)
 
 
 def _settled(argument: str, given: tuple[str, ...] | None, path: Path, names: Sequence[str | None]) -> tuple[str, ...]:
