@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from microtome.circuit.graph import Graph
-from microtome.circuit.naming import is_kept
+from microtome.circuit.naming import is_named
 from microtome.circuit.site_target import UnitTarget, VectorTarget
 from microtome.circuit.target import Target, Tokens, TokenTarget, resolve
 from microtome.core.errors import WrongUse
@@ -48,7 +48,7 @@ def target_of(graph: Graph, model: Model) -> Target:
     if made["kind"] == "vector":
         vector = None if made["vector"] is None else torch.tensor(made["vector"])
         return VectorTarget(made["site"], made["unit"], vector, position, made["name"]).fitted(model)
-    if not is_kept(made["dictionary"]):
+    if not is_named(made["dictionary"]):
         raise WrongUse(
             f"prove the graph of {graph.prompt!r}",
             found=f"a unit of {made['dictionary']}, a dictionary without a name, as its target",

@@ -50,8 +50,7 @@ def prove(
         sizes: numbers of units, counted among those that differ between the prompts.
         draws: matched random sets a size.
         seed: of the draws and of the resampling.
-        basis: the units: neurons, or a dictionary of transcoders or the name or path of one; None for the
-            graph's own, or neurons.
+        basis: the units, as for `trace`; None for the graph's own, or neurons.
         config: further settings.
 
     Raises:
@@ -59,7 +58,7 @@ def prove(
             another model, basis or rule; a target that does not fall; no prompt that the model gets right;
             edits in force.
         NotFound: a basis of no such name.
-        NotSupported: a dictionary whose units are of no one MLP, such as an SAE.
+        NotSupported: a dictionary whose units have no place in a graph.
     """
     if not isinstance(claim, (Graph, Task)):
         raise WrongUse(f"prove {claim!r}", found=f"a {type(claim).__name__}", do="give a graph, or a task: mt.task(…)")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from microtome.circuit.aiming import Explained, aim
 from microtome.circuit.attribution import RULES, scored
+from microtome.circuit.basis import Basis
 from microtome.circuit.change import Change, change
 from microtome.circuit.drawing import draw
 from microtome.circuit.edges import Chosen, direct_edges
@@ -47,7 +48,8 @@ def trace(
         target: a token's text or id, several (logsumexp), or None for the top token; or what `microtome.target` gives:
             a neuron, a unit of a dictionary, a probe, or a direction at a site.
         against: likewise; None for the mean logit.
-        basis: the units: neurons, or a dictionary of transcoders or the name or path of one.
+        basis: the units: `neurons`, `heads`, a dictionary or the name or path of one, or several of these; MLPs for
+            which none has units are cut into neurons.
         max_nodes: how many units become nodes before pruning.
         config: further settings.
 
@@ -55,7 +57,7 @@ def trace(
         WrongUse: prompts of different length (both tokenisations are shown), or the same prompt twice; nothing
             that differs up to the target's position; edits in force.
         NotFound: a target that is not one token; a basis of no such name.
-        NotSupported: a dictionary whose units are of no one MLP, such as an SAE.
+        NotSupported: a dictionary whose units have no place in a graph, such as most crosscoders; the message says why.
     """
     settings = config or TraceConfig()
     if max_nodes < 1:
@@ -72,19 +74,18 @@ def trace(
         step()
         matrix = direct_edges(question.clean, flow, question.target, chosen)
         step()
-    card = RunCard(
-        "graph",
-        FORMAT,
-        config={**settings.to_dict(), "basis": units.name, "max_nodes": max_nodes, "attributed_in": wide.card["dtype"]},
-        model=model.card,
-        data={
-            "ids": question.clean.frozen.ids,
-            "counterfactual_ids": None if question.other is None else question.other.frozen.ids,
-            "basis": units.card,
-            "target": asked.to_dict(),
-        },
-    )
+    made = {**settings.to_dict(), "basis": units.name, "max_nodes": max_nodes, "attributed_in": wide.card["dtype"]}
+    card = RunCard("graph", FORMAT, config=made, model=model.card, data=_data(question, units))
     return draw(Traced(question, flow, scores, chosen, matrix), settings, card)
+
+
+def _data(question: Question, units: Basis) -> dict[str, Any]:
+    return {
+        "ids": question.clean.frozen.ids,
+        "counterfactual_ids": None if question.other is None else question.other.frozen.ids,
+        "basis": units.card,
+        "target": question.target.to_dict(),
+    }
 
 
 def _carriers(question: Question, flow: Change, scores: Float[Tensor, "k p u"], n: int) -> Chosen:
