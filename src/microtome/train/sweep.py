@@ -43,8 +43,12 @@ def sweep(
         settings: what is the same in all: see `train`.
 
     Raises:
-        WrongUse: a setting of the whole pass, such as `tokens`, is to vary; or as `train`.
+        WrongUse: a setting of the whole pass, such as `tokens`, is to vary, or values are no list; or as `train`.
     """
+    for name, values in over.items():
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            do = f"give values of {name} as a list, such as (16, 32)"
+            raise WrongUse("sweep over settings", found=f"{name} = {values!r}", do=do)
     shared = {name: value for name, value in settings.items() if name in names(RunConfig)}
     if wrong := sorted(set(over) & {*names(RunConfig), "name"}):
         raise WrongUse(

@@ -6,7 +6,9 @@ from small_runs import QUIET
 
 from microtome.core.errors import SiteNotFound, WrongUse
 from microtome.train.given_rows import GivenRows
+from microtome.train.sweep import sweep
 from microtome.train.training import train
+from unchecked import unchecked
 
 SETTINGS = {"tokens": 96, "batch": 16, "units": 8, "k": 2, "doctor": QUIET}
 ROWS = 1.0 + torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
@@ -68,6 +70,20 @@ def test_rows_that_cannot_be_learned_from_are_refused(given, found):
     with pytest.raises(WrongUse) as said:
         train(given, site="a", **SETTINGS)
     assert said.value.found == found
+
+
+@pytest.mark.parametrize("values", [16, "16", [], None])
+def test_values_of_a_sweep_are_a_list(values):
+    with unchecked(), pytest.raises(WrongUse) as said:
+        sweep(ROWS, {"k": values}, site="a", units=8)
+    assert said.value.found == f"k = {values!r}"
+    assert said.value.do == "give values of k as a list, such as (16, 32)"
+
+
+def test_a_sweep_takes_a_tensor_too():
+    settings = {name: value for name, value in SETTINGS.items() if name != "k"}
+    points = sweep(ROWS, {"k": (1, 2)}, site="a", **settings)
+    assert [point.settings for point in points] == [{"k": 1}, {"k": 2}]
 
 
 def test_what_else_might_be_given_is_said():
