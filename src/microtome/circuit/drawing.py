@@ -98,7 +98,8 @@ def _nodes(traced: Traced, pruned: _Pruned) -> dict[int, Node]:
             remainder = float(weights[row, sources] + left_out.sum())
             nonlinear = float(weights[row, sources + 1]) if traced.flow.against else None
         share = float(min(pruned.carried[column], 1.0))
-        found[column] = replace(node, influence=share, remainder=remainder, nonlinear=nonlinear)
+        direct = float(weights[n, column]) if column < sources else 0.0
+        found[column] = replace(node, influence=share, remainder=remainder, nonlinear=nonlinear, direct=direct)
     return with_tokens(traced, found)
 
 

@@ -30,7 +30,9 @@ class Node:
         influence: its share of the target through all paths.
         remainder: of its input, what nodes that are not drawn wrote.
         nonlinear: of its change, what the frozen operator does not give; None without a counterfactual.
-        promotes, suppresses: tokens whose logits its write raises and lowers most, directly.
+        moves: tokens whose logits its write moves most, directly, and by how much: against a counterfactual by its
+            change, else by its value. Empty where none moves by as much as `nodes.NOISE`.
+        direct: what of the target it brings directly, through residual connections and frozen attention alone.
     """
 
     id: str
@@ -46,8 +48,18 @@ class Node:
     remainder: float
     nonlinear: float | None
     block: str | None = None
-    promotes: tuple[tuple[str, float], ...] = ()
-    suppresses: tuple[tuple[str, float], ...] = ()
+    direct: float = 0.0
+    moves: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def promotes(self) -> tuple[tuple[str, float], ...]:
+        """The tokens that it raises, most first."""
+        return tuple(one for one in self.moves if one[1] > 0)
+
+    @property
+    def suppresses(self) -> tuple[tuple[str, float], ...]:
+        """The tokens that it lowers, most first."""
+        return tuple(one for one in self.moves if one[1] < 0)
 
 
 @dataclass(frozen=True)
@@ -173,17 +185,38 @@ class Graph:
         change = (
             "" if self.counterfactual_value is None else f", {self.counterfactual_value:+.3f} on the counterfactual"
         )
-        lines.append(f"  logit difference {self.value:+.3f}{change}")
-        lines.append(
-            "  " + "; ".join(f"{name.replace('_', ' ')} {_short(v)}" for name, v in self.summary_numbers.items())
-        )
+        lines.append(f"  target {self.value:+.3f}{change}")
+        lines += self._answers()
+        numbers = "; ".join(f"{name.replace('_', ' ')} {_short(v)}" for name, v in self.summary_numbers.items())
+        lines.append(f"  {numbers}")
         units = sorted((n for n in self.nodes if n.kind == "unit"), key=lambda n: -abs(n.attribution))[:top]
         lines += [
             f"  layer {n.layer:2} {self.tokens[n.position or 0]!r:12} unit {n.unit:5}: attribution {n.attribution:+.3f}"
+            f", directly {n.direct:+.3f}"
             + (f", promotes {', '.join(repr(token) for token, _ in n.promotes[:3])}" if n.promotes else "")
             for n in units
         ]
+        lines += self._strongest()
         return "\n".join(lines)
+
+    def _answers(self) -> list[str]:
+        """What the model itself answers, and a warning where the target is not that."""
+        found = self.card.get("data", {}).get("answers")
+        if not found:
+            return []
+        best = ", ".join(f"{token!r} {p:.1%}" for token, p in found["clean"]["top"])
+        warning = [f"  note: {found['warning']}"] if found["warning"] else []
+        return [f"  the model's own answers: {best}", *warning]
+
+    def _strongest(self) -> list[str]:
+        """The strongest edge that ends in the target or a unit, with the head that carried most of it."""
+        carried = [edge for edge in self.edges if edge.heads]
+        if not carried:
+            return []
+        edge = max(carried, key=lambda one: abs(one.weight))
+        layer, head, weight = edge.heads[0]
+        ends = f"{edge.source} to {edge.target} {edge.weight:+.3f}"
+        return [f"  strongest edge through attention: {ends}, of which head {layer}.{head} carried {weight:+.3f}"]
 
 
 def _short(value: Any) -> str:
@@ -205,11 +238,18 @@ def _graph(found: dict[str, Any]) -> Graph:
         found = found | {"blocks": _blocks_of_layers(found)}
     found = {**found, "summary_numbers": found["summary"]}
     del found["summary"]
-    nodes = tuple(Node(**{k: _frozen(v) for k, v in one.items()}) for one in found.pop("nodes"))
+    nodes = tuple(_node(one) for one in found.pop("nodes"))
     edges = tuple(Edge(**{k: _frozen(v) for k, v in one.items()}) for one in found.pop("edges"))
     card, numbers = found.pop("card"), found.pop("summary_numbers")
     rest = {name: _frozen(value) for name, value in found.items() if name in Graph.__dataclass_fields__}
     return Graph(nodes=nodes, edges=edges, card=card, summary_numbers=numbers, **rest)
+
+
+def _node(found: dict[str, Any]) -> Node:
+    """A node; those of format 1 held what they raise and lower in two lists."""
+    moved = [pair for key in ("promotes", "suppresses") for pair in found.get(key, ())]
+    rest = {k: _frozen(v) for k, v in found.items() if k not in ("promotes", "suppresses")}
+    return Node(**{"moves": _frozen(moved), **rest})
 
 
 def _blocks_of_layers(found: dict[str, Any]) -> list[str]:

@@ -14,6 +14,8 @@ from microtome.circuit.traced import Traced
 from microtome.model.tokens import token_text
 
 TOKENS_SHOWN = 6
+NOISE = 0.1
+"""Logits by which a write must move some token for its tokens to be named: below, any direction has some."""
 WRITES_AT_ONCE = 64
 
 
@@ -145,18 +147,18 @@ def with_tokens(traced: Traced, nodes: dict[int, Node]) -> dict[int, Node]:
     frozen, target = traced.question.clean.frozen, traced.question.target
     writes = _writes(traced, torch.tensor(columns, device=traced.chosen.units.device))
     norm, scale = frozen.anatomy.final_norm, frozen.final_scale[target.position]
-    told = dict(nodes)
+    named = dict(nodes)
     for part in torch.arange(len(columns)).split(WRITES_AT_ONCE):
         logits = norm.push(writes[part], scale) @ frozen.anatomy.w_u.T
         few = min(TOKENS_SHOWN, logits.shape[-1])
         high, low = logits.topk(few), (-logits).topk(few)
         for row, i in enumerate(part.tolist()):
-            told[columns[i]] = replace(
-                nodes[columns[i]],
-                promotes=_named(traced, high.indices[row], high.values[row]),
-                suppresses=_named(traced, low.indices[row], -low.values[row]),
-            )
-    return told
+            if max(float(high.values[row, 0]), float(low.values[row, 0])) >= NOISE:
+                raised = _named(traced, high.indices[row], high.values[row])
+                lowered = _named(traced, low.indices[row], -low.values[row])
+                moves = (*(one for one in raised if one[1] > 0), *(one for one in lowered if one[1] < 0))
+                named[columns[i]] = replace(nodes[columns[i]], moves=moves)
+    return named
 
 
 def _named(traced: Traced, ids: Tensor, weights: Tensor) -> tuple[tuple[str, float], ...]:
@@ -165,14 +167,13 @@ def _named(traced: Traced, ids: Tensor, weights: Tensor) -> tuple[tuple[str, flo
 
 
 def _writes(traced: Traced, columns: Tensor) -> Tensor:
-    """What units wrote at their clean values, or on the counterfactual where they are silent here; `[k, d]`."""
-    chosen, clean, other = traced.chosen, traced.question.clean, traced.question.other
+    """What units wrote: against a counterfactual what changed of it, else all of it; `[k, d]`."""
+    chosen, clean, flow = traced.chosen, traced.question.clean, traced.flow
     found = clean.frozen.embed.new_zeros(len(columns), clean.frozen.embed.shape[1])
     for index in chosen.blocks[columns].unique().tolist():
         here, block = chosen.blocks[columns] == index, clean.blocks[index]
         positions, units = chosen.positions[columns[here]], chosen.units[columns[here]]
-        amounts = block.values[positions, units]
-        if other is not None:
-            amounts = torch.where(amounts == 0, other.blocks[index].values[positions, units], amounts)
-        found[here] = sum(block.write(place, positions, units) for place in block.writes) * amounts[:, None]
+        amounts = flow.units[index][positions, units, None]
+        for place in block.writes:
+            found[here] += block.write(place, positions, units) * amounts
     return found

@@ -17,16 +17,18 @@ class Verdict:
     """Whether the claim holds.
 
     Attributes:
-        holds: all that is required was met.
-        words: the same as a sentence.
+        holds: the circuit is enough: alone it keeps more than its nulls, and all else that is required was met.
+        words: both sides in sentences: whether it is enough, and whether it is needed.
         level: `prompt` (holds on this prompt) or `task` (proven on the task).
         size: at which the sets were compared.
+        needed: without the circuit less is left than without its nulls.
     """
 
     holds: bool
     words: str
     level: str
     size: int
+    needed: bool = False
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit.aiming import Explained, aim
+from microtome.circuit.answers import answers
 from microtome.circuit.attribution import RULES, scored
 from microtome.circuit.basis import Basis
 from microtome.circuit.change import Change, change
@@ -85,6 +86,7 @@ def _data(question: Question, units: Basis) -> dict[str, Any]:
         "counterfactual_ids": None if question.other is None else question.other.frozen.ids,
         "basis": units.card,
         "target": question.target.to_dict(),
+        "answers": answers(question),
     }
 
 

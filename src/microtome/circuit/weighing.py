@@ -83,12 +83,13 @@ def weigh(
     for i, size in enumerate(plan.sizes):
         faithful.append(_measure(f"faithfulness at {size:,} units", kept[:, i], spans, plan))
         complete.append(_measure(f"completeness at {size:,} units", left[:, i], spans, plan, higher_is_better=False))
+    at = plan.sizes.index(plan.at)
     return Proof(
         sizes=plan.sizes,
         faithfulness=tuple(faithful),
         completeness=tuple(complete),
         area=_area(kept, spans, plan),
-        verdict=_verdict(card.data["claim"], faithful[plan.sizes.index(plan.at)], plan, level),
+        verdict=_verdict(card.data["claim"], faithful[at], complete[at], plan, level),
         n=len(scores),
         n_differing=int(np.median([one.differing for one in scores])),
         differing_share=float(np.mean([one.share for one in scores])),
@@ -126,26 +127,47 @@ def _area(kept: Float[np.ndarray, "n sizes s"], spans: Float[np.ndarray, "n"], p
     return _measure(f"area from {plan.sizes[0]:,} to {plan.sizes[-1]:,} units", areas, spans, plan)
 
 
-def _verdict(what: str, measured: Measurement, plan: Plan, level: Literal["prompt", "task"]) -> Verdict:
-    matched, change_null = measured.nulls
-    figures = f"{measured.value:.2f} kept, matched random {matched.mean:.2f}, most changed {change_null.mean:.2f}"
-    figures += f"; {measured.n} prompts" * (level == "task")
-    held, refused, lacking = (
-        ("Holds on this prompt", "Not shown on this prompt", _too_few_draws(plan))
+def _verdict(what: str, kept: Measurement, left: Measurement, plan: Plan, level: Literal["prompt", "task"]) -> Verdict:
+    """Both sides: whether the circuit is enough by itself, and whether the answer needs it."""
+    lacking = _too_few_draws(plan) if level == "prompt" else _too_few_prompts(kept.n)
+    held, refused = (
+        ("Holds on this prompt", "Not shown on this prompt")
         if level == "prompt"
-        else (f"Proven on {what}", f"Not proven on {what}", _too_few_prompts(measured.n))
+        else (f"Proven on {what}", f"Not proven on {what}")
     )
+    figures = f"{_figures(kept, 'kept')}; {kept.n} prompts" if level == "task" else _figures(kept, "kept")
     if lacking:
         return Verdict(False, f"{refused}: {lacking} ({figures}).", level, plan.at)
-    told = {
+    enough, needed = (all(one.beats(null) for null in one.nulls) for one in (kept, left))
+    claim = held if enough else f"{refused}: does not beat {_lost(kept, level)}"
+    little = ", though it keeps little" if enough and kept.value < LITTLE else ""
+    words = f"{claim} at {plan.at:,} units{little} ({figures}). {_need(left, level, enough=enough, needed=needed)}"
+    return Verdict(enough, words, level, plan.at, needed)
+
+
+def _figures(measured: Measurement, done: str) -> str:
+    matched, change_null = measured.nulls
+    return f"{measured.value:.2f} {done}, matched random {matched.mean:.2f}, most changed {change_null.mean:.2f}"
+
+
+def _lost(measured: Measurement, level: Literal["prompt", "task"]) -> str:
+    """The nulls that were not beaten; of one prompt in words."""
+    matched, change_null = measured.nulls
+    names = {
         matched.name: f"matched random sets (p={matched.p_value:.3f})",
         change_null.name: "the units that change most",
     }
     lost = [null.name for null in measured.nulls if not measured.beats(null)]
-    failed = [told[name] for name in lost] if level == "prompt" else lost
-    claim = f"{refused}: does not beat {' or '.join(failed)}" if failed else held
-    little = ", though it keeps little" * (not failed and measured.value < LITTLE)
-    return Verdict(not failed, f"{claim} at {plan.at:,} units{little} ({figures}).", level, plan.at)
+    return " or ".join(names[name] for name in lost) if level == "prompt" else " or ".join(lost)
+
+
+def _need(left: Measurement, level: Literal["prompt", "task"], *, enough: bool, needed: bool) -> str:
+    """The sentence about what is left when the circuit is removed."""
+    figures = _figures(left, "left without them")
+    if needed:
+        return f"{'They are needed too' if enough else 'Yet they are needed'} ({figures})."
+    start = "They are not shown to be needed" if enough else "Nor are they shown to be needed"
+    return f"{start}: removing them does not beat removing {_lost(left, level)} ({figures})."
 
 
 def _too_few_draws(plan: Plan) -> str:

@@ -101,12 +101,9 @@ def _unit_node(
         rng,
         influence=float(rng.pareto(1.3)) / (1 + number) ** 0.2,
     )
-    node["promotes"] = [
-        [token, round(float(w), 4)] for token, w in zip(chosen[:5], -np.sort(-rng.random(5)), strict=False)
-    ]
-    node["suppresses"] = [
-        [token, -round(float(w), 4)] for token, w in zip(chosen[-5:], -np.sort(-rng.random(5)), strict=False)
-    ]
+    raised = [[token, round(float(w), 4)] for token, w in zip(chosen[:5], -np.sort(-rng.random(5)), strict=False)]
+    lowered = [[token, -round(float(w), 4)] for token, w in zip(chosen[-5:], -np.sort(-rng.random(5)), strict=False)]
+    node["moves"] = [*raised, *lowered]
     return node
 
 
@@ -133,8 +130,9 @@ def _node(
         "influence": float(influence),
         "remainder": float(rng.normal(0, 0.05)),
         "nonlinear": None if kind != "unit" else float(rng.normal(0, 0.01)),
-        "promotes": [],
-        "suppresses": [],
+        "block": None,
+        "direct": float(rng.normal(0, 0.1)),
+        "moves": [],
     }
 
 
@@ -183,7 +181,7 @@ def proof(*, holds: bool = True, n: int = 1, sizes: tuple[int, ...] = SIZES, see
         ],
         "nulls": ["matched random", "change"],
         "areas": {"circuit": 0.52, "matched random": 0.11, "change": 0.23 if holds else 0.55},
-        "verdict": {"holds": holds, "words": says, "level": level},
+        "verdict": {"holds": holds, "needed": holds, "words": says, "level": level},
         "n_differing": 41231,
         "differing_share": 0.4,
         "n": n,

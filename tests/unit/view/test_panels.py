@@ -100,7 +100,7 @@ def broken(change):
         (lambda g: g["nodes"][2].update(position=5), "graph.nodes[2].position", "the positions are 0 to 4"),
         (lambda g: g["nodes"][2].update(layer=31), "graph.nodes[2].layer", "the layers are 0 to 29, and 30 for logits"),
         (lambda g: g["nodes"][2].update(kind="neuron"), "graph.nodes[2].kind", "which is none of embedding"),
-        (lambda g: g["nodes"][2].update(promotes=[["a"]]), "graph.nodes[2].promotes", "which is no [token, weight]"),
+        (lambda g: g["nodes"][2].update(moves=[["a"]]), "graph.nodes[2].moves", "which is no [token, weight]"),
         (lambda g: g["edges"][0].update(heads=[[1, 2]]), "graph.edges[0].heads", "which is no [layer, head, weight]"),
         (lambda g: g["edges"][0].update(heads=[[99, 2, 0.1]]), "graph.edges[0].heads.layer", "the layers are 0 to 29"),
         (lambda g: g.update(nodes={}), "graph.nodes", "a dict, which is no list"),

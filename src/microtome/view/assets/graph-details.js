@@ -55,6 +55,7 @@ function numbers(graph, node) {
       ["value", figure(node.value)],
       ["value on the counterfactual", graph.compared ? figure(node.counterfactual_value) : null],
       ["attribution to the target", figure(node.attribution, { signed: true })],
+      ["directly to the target", node.kind === "logit" ? null : figure(node.direct, { signed: true })],
       ["influence", make("data", { value: String(node.influence) }, percent(node.influence))],
       ["remainder", figure(node.remainder, { signed: true })],
       ["nonlinear term", node.nonlinear === null ? null : figure(node.nonlinear, { signed: true })],

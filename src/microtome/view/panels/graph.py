@@ -71,6 +71,7 @@ def _node(node: Fields, at: Place, tokens: list[str]) -> dict[str, Any]:
     influence = node.number("influence")
     if not -SHARE_SLACK <= influence <= 1 + SHARE_SLACK:
         node.refuse("influence", f"{influence}, which is no share between 0 and 1")
+    moves = _vocabulary(node, "moves")
     return {
         "id": at.id,
         "kind": node.text("kind"),
@@ -85,8 +86,9 @@ def _node(node: Fields, at: Place, tokens: list[str]) -> dict[str, Any]:
         "influence": influence,
         "remainder": node.number("remainder"),
         "nonlinear": node.maybe(Fields.number, "nonlinear"),
-        "promotes": _vocabulary(node, "promotes"),
-        "suppresses": _vocabulary(node, "suppresses"),
+        "direct": node.number("direct"),
+        "promotes": [one for one in moves if one[1] > 0],
+        "suppresses": [one for one in moves if one[1] < 0],
     }
 
 

@@ -11,18 +11,19 @@ panel("question", (host, data) => {
       tokenRow("Prompt", data.prompt, data.counterfactual === null ? "" : "differs", data.target_position),
       comparedWith(data.counterfactual),
       make("div", { class: "row" }, make("h3", {}, "Target"), make("div", {}, targetInWords(data))),
+      data.answers === null ? null : make("div", { class: "row" }, make("h3", {}, "The model's answers"), make("div", {}, answersOf(data.answers))),
     ),
   );
 });
 
-function verdictBox({ tested, holds, words, level, nulls }) {
+function verdictBox({ tested, holds, needed, words, level, nulls }) {
   const lost = nulls.filter((one) => !one.beaten);
   const state = !tested ? "untested" : !holds ? "fails" : lost.length > 0 ? "doubt" : "holds";
   const heads = {
     untested: ["○", "Not tested"],
-    fails: ["✕", `Not proven ${level}`],
+    fails: ["✕", needed ? `Needed ${level}, but not enough` : `Not proven ${level}`],
     doubt: ["!", `Holds ${level}, but not against every null`],
-    holds: ["✓", `Holds ${level}`],
+    holds: ["✓", needed ? `Holds ${level}: enough, and needed` : `Holds ${level}: enough, not shown to be needed`],
   };
   const [sign, head] = heads[state];
   return make(
@@ -66,4 +67,17 @@ function targetInWords({ target, against, value, counterfactual_value: other, ta
       ...(other === null ? [] : [make("span", { class: "big" }, figure(other, { signed: true })), " on the counterfactual"]),
     ),
   ];
+}
+
+function answersOf({ warning, sides }) {
+  const row = ([token, probability, rank], name) =>
+    make("li", { class: name }, make("span", { class: "rank" }, `${rank.toLocaleString("en")}.`), tokenText(token, { class: "chip" }), percent(probability));
+  const side = ({ where, top, named }) => {
+    const shown = new Set(top.map(([token]) => token));
+    const asked = named.filter(([token]) => !shown.has(token));
+    const names = new Set(named.map(([token]) => token));
+    const rows = [...top.map((one) => row(one, names.has(one[0]) ? "asked" : "")), ...asked.map((one) => row(one, "asked"))];
+    return make("div", {}, make("p", { class: "metric" }, where), make("ol", { class: "answers" }, rows));
+  };
+  return [warning === null ? null : make("p", { class: "warning" }, warning), make("div", { class: "sides" }, sides.map(side))].filter((part) => part !== null);
 }

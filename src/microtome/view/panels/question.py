@@ -29,7 +29,8 @@ def question_panel(graph: Data, proof: Data | None = None) -> Data:
         "target_position": position % len(tokens),
         "value": fields.number("value"),
         "counterfactual_value": fields.maybe(Fields.number, "counterfactual_value"),
-        "verdict": {"tested": False, "holds": False, "words": UNTESTED, "level": "", "nulls": []}
+        "answers": _answers(fields),
+        "verdict": {"tested": False, "holds": False, "needed": False, "words": UNTESTED, "level": "", "nulls": []}
         if proof is None
         else _verdict(Fields(proof, "proof")),
     }
@@ -44,6 +45,28 @@ def _counterfactual_tokens(fields: Fields) -> list[str] | None:
     return tokens
 
 
+def _answers(fields: Fields) -> Data | None:
+    """What the model itself answers on each prompt; None of a graph that does not say."""
+    data = fields.part("card").row.get("data") or {}
+    if not data.get("answers"):
+        return None
+    found = Fields(data["answers"], "graph.card.data.answers")
+    sides = {"on the prompt": found.part("clean")}
+    if found.row.get("counterfactual") is not None:
+        sides["on the counterfactual"] = found.part("counterfactual")
+    return {
+        "warning": None if found.row.get("warning") is None else plain(found.text("warning")),
+        "sides": [{"where": where, **_side(side)} for where, side in sides.items()],
+    }
+
+
+def _side(side: Fields) -> Data:
+    """The best tokens and those that were named, with probability and rank."""
+    best = [(visible(str(token)), float(p), rank) for rank, (token, p) in enumerate(side.items("top"), start=1)]
+    named = [(visible(str(token)), float(p), int(rank)) for token, p, rank in side.items("named")]
+    return {"top": best, "named": named}
+
+
 def _chips(tokens: list[str], other: list[str] | None) -> list[dict[str, Any]]:
     beside = tokens if other is None else other
     return [{"text": visible(one), "differs": one != two} for one, two in zip(tokens, beside, strict=True)]
@@ -56,6 +79,7 @@ def _verdict(proof: Fields) -> Data:
     return {
         "tested": True,
         "holds": verdict.flag("holds"),
+        "needed": verdict.flag("needed"),
         "words": plain(verdict.text("words")),
         "level": LEVELS.get(verdict.text("level"), plain(verdict.text("level"))),
         "nulls": [null.to_dict() for null in nulls],
