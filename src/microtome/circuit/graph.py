@@ -13,7 +13,8 @@ from microtome.core.need import need
 from microtome.core.showing import html_of
 
 FORMAT = 2
-Kind = Literal["embedding", "position", "unit", "head", "bias", "error", "logit"]
+Kind = Literal["embedding", "position", "unit", "head", "mlp", "bias", "error", "logit"]
+Side = Literal["query", "key"]
 KEYS = frozenset({"prompt", "tokens", "nodes", "edges", "ranking", "target"})
 
 
@@ -70,6 +71,7 @@ class Edge:
         heads: (layer, head, weight) of the heads that carried it away from its source, the few largest first.
         residual: the part that no head carried, along the stream or over biases; None where it was not split
             by heads (the weaker edges of long prompts, edges of biases).
+        side: the query or the key of a head, where the edge moves what a head looks at; else None.
     """
 
     source: str
@@ -77,11 +79,14 @@ class Edge:
     weight: float
     heads: tuple[tuple[int, int, float], ...] = ()
     residual: float | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True, repr=False)
 class Graph:
     """What `microtome.trace` gives. Drawn nodes and edges are pruned; what is pruned stands in remainders.
+
+    A graph of a task, such as `patching` makes, has no tokens, and its nodes no position.
 
     Attributes:
         blocks: the blocks of the basis, in the order in which a prompt passes them.

@@ -49,7 +49,8 @@ def as_record(scores: Scores, found: Sequence[Standing]) -> dict[str, object]:
     """Standings with all their measurements, ready for JSON."""
     return {
         "standings": [
-            {"finder": one.finder, "faithfulness": one.faithfulness, "seconds": one.seconds,
+            {"finder": one.finder, "faithfulness": None if one.faithfulness is None else one.faithfulness.to_dict(),
+             "seconds": one.seconds,
              "solved": plain(one.solved), "controls": one.controls,
              "figures": [made.to_dict() for made in one.figures.values()]}
             for one in found
@@ -129,7 +130,7 @@ def _how(scores: Scores) -> Iterator[str]:
 def _table(level: str, own: Sequence[Standing], networks: int) -> str:
     head = ["method", "precision", "recall", "AUROC", RANDOM, CELLS, "random weights", f"both ≥ {ENOUGH:g}", "seconds"]
     if level == EDGES:
-        head.insert(-1, "faithfulness")
+        head.insert(-1, "faithfulness (same shape)")
     rows = []
     for one in sorted(own, key=lambda one: -one.figures[level, "auroc"].value):
         nulls = {null.name: null.mean for null in one.figures[level, "auroc"].nulls}
@@ -137,9 +138,15 @@ def _table(level: str, own: Sequence[Standing], networks: int) -> str:
         cells += [_told(one, level, figure) for figure in FIGURES]
         cells += [_number(nulls.get(RANDOM)), _number(nulls.get(CELLS)), _number(one.controls.get(level))]
         cells += [f"{len(one.solved[level])} of {networks}"]
-        cells += [_number(one.faithfulness)] if level == EDGES else []
+        cells += [_kept(one)] if level == EDGES else []
         rows.append([*cells, f"{one.seconds:.1f}"])
     return table(head, rows)
+
+
+def _kept(one: Standing) -> str:
+    """What its edges keep, beside circuits of the same shape."""
+    made = one.faithfulness
+    return "—" if made is None else f"{made.value:.2f} ({made.null.mean:.2f})"
 
 
 def _told(one: Standing, level: str, figure: str) -> str:

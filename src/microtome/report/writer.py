@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from microtome.core.artefact import written_whole
 from microtome.core.errors import WrongUse
-from microtome.view.page import Drawn, page, shared_scripts, stylesheet
+from microtome.view.page import Drawn, kind_of, page, shared_scripts, stylesheet
 from microtome.view.tokens import plain
 
 ASSETS = Path(__file__).parent / "assets"
@@ -32,60 +32,59 @@ class Result(Protocol):
 
 
 def report(
-    graph: Result | dict[str, Any],
-    proof: Result | dict[str, Any] | None = None,
-    path: str | Path | None = None,
-    *,
-    title: str | None = None,
+    *results: Result | dict[str, Any] | str | Path | None, path: str | Path | None = None, title: str | None = None
 ) -> Path:
-    """Writes the report of a traced prompt, whole or not at all.
+    """Writes one page of results, whole or not at all.
 
     Args:
-        graph: a graph, or what its `to_dict()` gave.
-        proof: its proof, likewise; None where nothing was proved, and the page says so at its head.
+        *results: a graph, its proof, the proof of a task: one of each kind, or what its `to_dict()` gave; None is left
+            out. Without a proof the page says at its head that nothing was tested. The last may be the path.
         path: the HTML file, always needed; one that is there is replaced.
-        title: of the page; the prompt and the target where none is given.
+        title: of the page; what was asked where none is given.
 
     Returns:
         The path written.
 
     Raises:
         FormatError: a result holds what no page can show; nothing is written.
-        WrongUse: no `path`, or one that cannot be written; something else where a graph or its proof should stand.
+        WrongUse: no `path`, or one that cannot be written; something else where results should stand.
     """
-    asked, shown = _plain(graph, "graph"), None if proof is None else _plain(proof, "proof")
+    if results and isinstance(results[-1], str | Path) and path is None:
+        *results, path = results  # pyright: ignore[reportAssignmentType]
     if path is None:
         raise WrongUse("write a report", found="no path", do='name the file: path="report.html"')
-    panels = page(asked, shown)
-    text = _assembled(panels, title=_title(asked) if title is None else title)
+    shown = [_plain(one) for one in results if one is not None]
+    if not shown:
+        raise WrongUse("write a report", found="no results", do="give a graph, a proof, or both")
+    text = _assembled(page(*shown), title=_title(shown) if title is None else title)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
 
 
-def _plain(result: Any, kind: str) -> dict[str, Any]:
-    """The plain values of a result, which is of that kind."""
+def _plain(result: Any) -> dict[str, Any]:
+    """The plain values of a result."""
     values = result.to_dict() if isinstance(result, Result) else result
-    card = values.get("card") if isinstance(values, dict) else None
-    other = card.get("kind", kind) if isinstance(card, dict) else kind  # what a page lacks, it says itself
-    if not isinstance(values, dict) or other != kind:
-        found = f"a {other}" if isinstance(values, dict) else f"a value of type {type(values).__name__}"
+    if not isinstance(values, dict):
         raise WrongUse(
             "write a report",
-            found=f"{found} where the {kind} should stand",
-            do="call report(graph, proof, path): a page shows a traced prompt; "
-            "for the proof of a task, take its summary() and save()",
+            found=f"a value of type {type(values).__name__} where a result should stand",
+            do="call report(graph, proof, path)",
         )
     return values
 
 
-def _title(graph: dict[str, Any]) -> str:
-    """The prompt, its middle left out where it is long (the page shows every token), and the target."""
+def _title(results: list[dict[str, Any]]) -> str:
+    """The prompt, its middle left out where it is long (the page shows every token), and what is explained."""
+    graph = next((one for one in results if kind_of(one) == "graph"), None)
+    if graph is None:
+        return str(results[0]["card"]["data"].get("claim", kind_of(results[0])))
     prompt = graph["prompt"]
     if len(prompt) > LONGEST_PROMPT:
         half = LONGEST_PROMPT // 2
         prompt = f"{prompt[:half].rsplit(' ', 1)[0]} … {prompt[-half:].split(' ', 1)[-1]}"  # between words, if any
-    return f"{prompt} → {' or '.join(token.strip() for token in graph['target'])}"
+    against = " or ".join(repr(token) for token in graph["against"]) or "the mean logit"
+    return f"{prompt}: {' or '.join(repr(token) for token in graph['target'])} over {against}"
 
 
 def _assembled(panels: Sequence[Drawn], *, title: str) -> str:

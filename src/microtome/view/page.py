@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from microtome.core.errors import WrongUse
+from microtome.view.fields import Fields
 from microtome.view.panel import PANELS, Data
 
 ASSETS = Path(__file__).parent / "assets"
@@ -23,25 +25,51 @@ class Drawn:
         return {"name": self.name, "title": self.title, "data": self.data}
 
 
-def page(graph: Data, proof: Data | None = None) -> list[Drawn]:
+def page(*results: Data) -> list[Drawn]:
     """The panels that these results fill.
 
     Args:
-        graph: what `Graph.to_dict()` gives.
-        proof: what `Proof.to_dict()` gives, or None where nothing was proved.
+        results: what `to_dict()` of each gives; one a kind (`graph`, `proof`, …), which its run card names.
 
     Raises:
         FormatError: a result holds what no panel can show: an edge to a node that is not there, a number
             that is not finite, lists that do not match.
+        WrongUse: two of one kind, or one of a kind that no panel shows.
     """
-    results = {"graph": graph, "proof": proof}
+    by_kind = _by_kind(results)
     drawn = []
     for entry in sorted(PANELS, key=lambda entry: (entry.value.order, entry.name)):
-        taken = [results.get(name) for name in entry.value.takes]
-        if any(result is not None for result in taken):
-            data = entry.value.build(*taken)
-            drawn.append(Drawn(entry.name, entry.value.title, data, entry.value.script))
+        panel = entry.value
+        if not panel.takes:
+            drawn.append(Drawn(entry.name, panel.title, panel.build(by_kind), panel.script))
+        elif panel.takes[0] in by_kind:
+            data = panel.build(*(by_kind.get(kind) for kind in panel.takes))
+            drawn.append(Drawn(entry.name, panel.title, data, panel.script))
     return drawn
+
+
+def _by_kind(results: tuple[Data, ...]) -> dict[str, Data]:
+    shown = sorted({kind for entry in PANELS for kind in entry.value.takes})
+    found: dict[str, Data] = {}
+    for result in results:
+        kind = kind_of(result)
+        if kind in found or kind not in shown:
+            raise WrongUse(
+                "write a report",
+                found=f"two results of the kind {kind!r}" if kind in found else f"a result of the kind {kind!r}",
+                do=f"give one of each kind that a panel shows: {', '.join(shown)}",
+            )
+        found[kind] = result
+    return found
+
+
+def kind_of(result: Data) -> str:
+    """What a result is, by its run card.
+
+    Raises:
+        FormatError: it carries none.
+    """
+    return Fields(result, "result").part("card").text("kind")
 
 
 def shared_scripts() -> list[Path]:

@@ -17,8 +17,9 @@ class Panel:
     Attributes:
         title: its heading.
         order: panels stand on the page by this number.
-        takes: which results `build` is called with, in order: `graph`, `proof`. A result that was not
-            given comes as None; a panel none of whose results were given is left out.
+        takes: kinds of results that `build` is called with, in order, such as `graph` and `proof`. A panel is left
+            out where the first of them was not given; others that were not given come as None. Of a panel that
+            takes none by name, `build` is called with all results of the page, by their kinds.
         build: the function to JSON; it raises FormatError on what it cannot show.
         script: the JavaScript file, which calls `panel(NAME, (host, data, page) => …)`.
     """

@@ -38,7 +38,7 @@ def test_exact_patching_finds_what_was_compiled_and_no_null_does(found):
         assert made.n == 2
         assert {null.name for null in made.nulls} == {RANDOM, CELLS, WEIGHTS}
         assert all(made.beats(null) for null in made.nulls if len(null.draws) > 1)
-    assert found[WEIGHTS].faithfulness < 0.5
+    assert found[WEIGHTS].faithfulness.value < 0.5
     assert abs(found["activation"].controls[UNITS] - 0.5) < 0.3
 
 

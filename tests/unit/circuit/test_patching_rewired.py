@@ -3,11 +3,18 @@
 And one edge at a time against hooks written by hand, on a model of two layers.
 """
 
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from patching_cases import random_pairs
 
+from microtome.circuit.patching.components import PARTS, components_of
 from microtome.circuit.patching.patching import case_of, kept, patch
+from microtome.circuit.patching.relabelling import relabelled
+from microtome.core.errors import WrongUse
 from tiny_models import FAMILIES, tiny_model
 
 
@@ -124,9 +131,42 @@ def test_what_a_circuit_keeps_goes_from_nothing_to_all():
     model = tiny_model("qwen2", num_hidden_layers=2)
     pairs = random_pairs(model)
     every = case_of(model, pairs, "logit difference", 32)[0].components.edges
-    assert kept(model, pairs, every).faithfulness == 1
-    assert kept(model, pairs, []).faithfulness == 0
-    assert abs(kept(model, pairs, every[10:]).faithfulness - 1) > 0
+    whole, none, most = (kept(model, pairs, edges, draws=3).faithfulness for edges in (every, [], every[10:]))
+    assert (whole.value, none.value) == (1, 0)
+    assert abs(most.value - 1) > 0
+    assert (whole.null.name, whole.null.draws) == ("connected", (1.0, 1.0, 1.0))  # all edges have one shape
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_circuits_of_the_same_shape_stay_connected_and_keep_their_counts(family):
+    model = tiny_model(family)
+    components = components_of(model.anatomy)
+    rng = np.random.default_rng(0)
+    value = "head.0.2.v" if family == "gpt2" else "head.0.1.v"  # there two heads share a value
+    path = [("embed", value), ("head.0.2", "head.1.3.q"), ("head.1.3", "mlp.2"), ("mlp.2", "logits")]
+    circuit = frozenset(path)
+    assert components.connected(circuit) == circuit
+
+    def shape(edges):
+        part = {end: end[-1] if end[-1] in PARTS else "" for edge in edges for end in edge}
+        return Counter(tuple((*end.split(".")[:2], part[end]) for end in edge) for edge in edges)
+
+    drawn = [relabelled(components, circuit, rng) for _ in range(30)]
+    assert all(shape(one) == shape(circuit) for one in drawn)
+    assert all(components.connected(one) == one for one in drawn)
+    assert len(set(drawn)) > 5
+    for edge in (edge for one in drawn for edge in one):
+        components.place(edge)
+
+
+def test_a_circuit_without_rows_to_keep_is_refused():
+    model = tiny_model("qwen2", num_hidden_layers=2)
+    pair = random_pairs(model, n=1)[0]
+    turned = [replace(pair, target=pair.against, against=pair.target)]
+    falls = [kept(model, rows, [], draws=1) for rows in ([pair], turned)]
+    rising = next(one for one in falls if float(one.clean - one.empty) <= 0)
+    with pytest.raises(WrongUse, match="falls on no row"):
+        _ = rising.faithfulness
 
 
 def test_rows_of_several_lengths_and_small_batches_give_the_same():

@@ -50,10 +50,11 @@ def test_numbers_arrive_as_they_left(graph):
             assert shown[key] == pytest.approx(given[key], rel=1e-6)
         nonlinear = given["nonlinear"]
         assert shown["nonlinear"] == (None if nonlinear is None else pytest.approx(nonlinear, rel=1e-6))
-    for given, (source, target, weight, residual, heads) in zip(graph["edges"], panel["edges"], strict=True):
+    for given, (source, target, weight, residual, heads, side) in zip(graph["edges"], panel["edges"], strict=True):
         assert (graph["nodes"][source]["id"], graph["nodes"][target]["id"]) == (given["source"], given["target"])
         assert (weight, residual) == pytest.approx((given["weight"], given["residual"]), rel=1e-6)
         assert [tuple(head[:2]) for head in heads] == [tuple(head[:2]) for head in given["heads"]]
+        assert side is None
 
 
 def test_making_a_panel_leaves_the_result_as_it_was(graph, proof):
@@ -224,7 +225,7 @@ def test_the_size_that_a_verdict_states_is_the_one_compared():
 
 
 def test_the_card_is_shown_whole(graph):
-    rows = dict(card_panel(graph)["cards"][0]["rows"])
+    rows = dict(card_panel({"graph": graph})["cards"][0]["rows"])
     assert rows["model · fingerprint"] == "3f9c0b7d21aa4e55"
     assert rows["config · max nodes"] == "1,024"
     assert rows["command"] == samples.CARD["command"]

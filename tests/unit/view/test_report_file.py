@@ -107,8 +107,8 @@ def test_a_long_prompt_is_cut_in_the_title_and_whole_among_the_tokens(tmp_path):
     page = Elements(report(graph, None, tmp_path / "r.html").read_text(encoding="utf-8"))
     title = page.all("title")[0][1]
     assert title.startswith("When Mary and John")
-    assert title.endswith("gave a drink to → Paris")
-    assert len(title) < 100 < len(graph["prompt"])
+    assert title.endswith("gave a drink to: ' Paris' over ' Berlin'")
+    assert len(title) < 110 < len(graph["prompt"])
     chips = json.loads(page.all("script")[0][1])["panels"][0]["data"]["prompt"]
     assert len(chips) == len(samples.LONG)
 
@@ -156,14 +156,21 @@ def test_a_graph_alone_needs_a_path_and_no_proof(tmp_path):
 @pytest.mark.parametrize(
     "results, found",
     [
-        ((samples.proof(), None), "a proof where the graph should stand"),
-        ((samples.graph(), samples.graph()), "a graph where the proof should stand"),
-        ((3, None), "a value of type int where the graph should stand"),
-        ((samples.graph(), "r.html"), "a value of type str where the proof should stand"),
+        ((samples.graph(), samples.graph()), "two results of the kind 'graph'"),
+        ((samples.graph(), samples.graph() | {"card": {"kind": "dictionary"}}), "a result of the kind 'dictionary'"),
+        ((3, None), "a value of type int where a result should stand"),
+        ((None,), "no results"),
+        ((samples.graph(), "r.html"), "a value of type str where a result should stand"),
     ],
 )
-def test_what_stands_in_anothers_place_is_said(tmp_path, results, found):
+def test_what_is_no_result_of_a_page_is_said(tmp_path, results, found):
     with unchecked(), pytest.raises(WrongUse) as error:
         report(*results, tmp_path / "r.html")
     assert error.value.found == found
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_proof_of_a_task_is_a_page_of_its_own(tmp_path):
+    page = Elements(report(samples.proof(), tmp_path / "r.html").read_text(encoding="utf-8"))
+    shown = json.loads(page.all("script")[0][1])["panels"]
+    assert [panel["name"] for panel in shown] == ["proof", "card"]

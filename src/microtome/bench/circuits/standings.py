@@ -7,6 +7,7 @@ from statistics import fmean
 from microtome.bench.circuits.finders import WEIGHTS
 from microtome.bench.circuits.scoring import CELLS, FIGURES, LEVELS, RANDOM
 from microtome.bench.circuits.suite import Score, Scores
+from microtome.circuit.patching.patching import CONNECTED
 from microtome.evidence import Measurement, Null, mean_interval
 
 ENOUGH = 0.95
@@ -21,7 +22,7 @@ class Standing:
         figures: by level and figure.
         controls: by level, the AUROC on networks with random weights, held to the truth of the others.
         solved: by level, networks on which both precision and recall reach 0.95 in the mean over seeds.
-        faithfulness: mean over networks of what its edges keep, as many as are true; None without edges.
+        faithfulness: of its edges, as many as are true, in the mean over networks; None without edges.
         seconds: a network, in the mean.
     """
 
@@ -29,7 +30,7 @@ class Standing:
     figures: dict[tuple[str, str], Measurement]
     controls: dict[str, float]
     solved: dict[str, tuple[str, ...]]
-    faithfulness: float | None
+    faithfulness: Measurement | None
     seconds: float
 
 
@@ -57,13 +58,12 @@ def _standing(scores: Scores, finder: str) -> Standing:
         )
     }
     solved = {level: tuple(_solved(own, level)) for level in levels}
-    faithful = [one.faithfulness for one in own if one.faithfulness is not None]
     seconds = fmean(one.seconds for one in own)
-    return Standing(finder, figures, controls, solved, fmean(faithful) if faithful else None, seconds)
+    return Standing(finder, figures, controls, solved, _faithfulness(scores, own), seconds)
 
 
 def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> Measurement | None:
-    """The mean over networks, each meaned over seeds; networks where it is undefined are left out, and not counted."""
+    """The mean over networks, each averaged over seeds; those where it is undefined are left out and not counted."""
     values = by_network(own, level, figure)
     if not values:
         return None
@@ -82,6 +82,21 @@ def _measured(scores: Scores, own: Sequence[Score], level: str, figure: str) -> 
         f"{figure} of {level}, {own[0].finder}", estimate.value, interval, 0.95, tuple(nulls), len(values), 0,
         "share" if figure != "auroc" else "probability",
     )  # fmt: skip
+
+
+def _faithfulness(scores: Scores, own: Sequence[Score]) -> Measurement | None:
+    """What edges keep, in the mean over networks, beside circuits of the same shape."""
+    rows: dict[str, list[list[float]]] = {}
+    for one in own:
+        if one.faithfulness is not None:
+            rows.setdefault(one.network, []).append(one.faithfulness)
+    if not rows:
+        return None
+    means = [[fmean(column) for column in zip(*of_network, strict=True)] for of_network in rows.values()]
+    value, *draws = (fmean(column) for column in zip(*means, strict=True))
+    interval = mean_interval([row[0] for row in means]).interval
+    null = Null.against(CONNECTED, value, draws)
+    return Measurement("faithfulness", value, interval, 0.95, (null,), len(means), 0, "share of the answer")
 
 
 def by_network(own: Sequence[Score], level: str, figure: str) -> dict[str, float]:

@@ -23,7 +23,7 @@ from microtome.model.model import Model
 from microtome.model.opening import open
 from microtome.toy.known import Known, known, known_names
 
-KIND, FORMAT = "circuit score", 2
+KIND, FORMAT = "circuit score", 3
 SLOW = ("acdc", "path", DICTIONARIES)  # a pass an edge, or a training: no control is made for them
 SHOWN, APART = 200, 1_000_000
 """Pairs of inputs for those that learn from them, and how far their seed is from the task's."""
@@ -69,7 +69,8 @@ class Score:
         levels: by name of level: figures, those of nulls draw by draw, and counts.
         control: by name of level, figures on a network of the same shape with random weights, held to this one's truth;
             empty for methods that take long.
-        faithfulness: what the circuit of its largest edges keeps, as many as are true; None without edges.
+        faithfulness: what the circuit of its largest edges keeps, as many as are true, and after it what circuits of
+            the same shape keep, a draw each; None without edges, or where no row's answer falls.
         seconds: that finding took.
     """
 
@@ -78,7 +79,7 @@ class Score:
     finder: str
     levels: dict[str, Any]
     control: dict[str, Any]
-    faithfulness: float | None
+    faithfulness: list[float] | None
     seconds: float
 
 
@@ -198,9 +199,13 @@ class Bench:
         every = levels(claims, self.of.truth, causal, components, sees_queries=name not in HOLDING)
         return {level.name: held_to(level, claims.bound, self.draws, self.seed) for level in every}
 
-    def _faithfulness(self, claims: Claims, size: int) -> float:
+    def _faithfulness(self, claims: Claims, size: int) -> list[float] | None:
         largest = sorted(claims.edges, key=lambda edge: -abs(claims.edges[edge]))[:size]
-        return kept(self.model, self.task, largest).faithfulness
+        found = kept(self.model, self.task, largest, draws=self.draws)
+        if not bool((found.clean > found.empty).any()):
+            return None
+        measured = found.faithfulness
+        return [measured.value, *measured.null.draws]
 
 
 def _twin(of: Known, seed: int) -> Model:

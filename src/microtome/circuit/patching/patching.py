@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -11,18 +12,25 @@ from torch import Tensor
 from microtome.circuit.patching.case import Case
 from microtome.circuit.patching.components import Components, Edge, components_of
 from microtome.circuit.patching.method import METHODS, Found
+from microtome.circuit.patching.relabelling import relabelled
 from microtome.circuit.patching.rows import METRICS, Metric, Pair, pairs_of
 from microtome.circuit.patching.scores import FORMAT, KIND, Scores
 from microtome.core import fingerprint
 from microtome.core.artefact import RunCard
 from microtome.core.config import Config
+from microtome.core.counting import counted
 from microtome.core.errors import WrongUse
-from microtome.core.progress import working
+from microtome.core.progress import track, working
 from microtome.data.task import Task
+from microtome.evidence import Measurement, Null, ratio_of_sums
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
 
 Prompts = Task | Sequence[Pair]
+CONNECTED = "connected"
+"""The null of a circuit of edges."""
+LEVEL = 0.95
+SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +41,39 @@ class Kept:
         clean: the untouched network.
         circuit: all edges outside the set patched.
         empty: all edges patched.
+        connected: the same for circuits of the same shape, `[draws, n]`: see `relabelling`.
+        n_edges: how many edges the set has.
     """
 
     clean: Float[Tensor, "n"]
     circuit: Float[Tensor, "n"]
     empty: Float[Tensor, "n"]
+    connected: Float[Tensor, "draws n"]
+    n_edges: int
 
     @property
-    def faithfulness(self) -> float:
-        """(m(C) − m(∅)) / (m(clean) − m(∅)), the ratio of sums over rows; 1 keeps all, 0 nothing."""
-        return float((self.circuit - self.empty).sum() / (self.clean - self.empty).sum())
+    def faithfulness(self) -> Measurement:
+        """(m(C) − m(∅)) / (m(clean) − m(∅)), the ratio of sums over rows; 1 keeps all, 0 nothing.
+
+        Its null is `connected`: circuits of the same shape, as many edges of each kind between the same layers. Rows
+        on which the metric does not fall when all edges are patched have nothing to keep and are left out.
+
+        Raises:
+            WrongUse: no row is left.
+        """
+        counted_rows = self.clean > self.empty
+        if not bool(counted_rows.any()):
+            raise WrongUse(
+                "say what a circuit keeps",
+                found="a metric that falls on no row when all edges are patched",
+                do="choose prompts on which the counterfactual takes something away",
+            )
+        spans, kept = ((one - self.empty)[counted_rows].double().cpu().numpy() for one in (self.clean, self.circuit))
+        draws = (self.connected - self.empty)[:, counted_rows].double().cpu().numpy()
+        value, interval = ratio_of_sums(kept, spans, seed=SEED)
+        null = Null.against(CONNECTED, value, draws.sum(1) / spans.sum())
+        name = f"faithfulness of {counted(self.n_edges, 'edge')}"
+        return Measurement(name, value, interval, LEVEL, (null,), len(spans), SEED, "share of the metric's fall")
 
 
 def patch(
@@ -95,6 +126,7 @@ def kept(
     metric: str | Metric = "logit difference",
     batch: int = 32,
     zero: bool = False,
+    draws: int = 20,
 ) -> Kept:
     """Runs a circuit: every edge outside it brings its source's output on the counterfactual.
 
@@ -102,17 +134,29 @@ def kept(
         model, task, metric, batch: as for `patch`.
         circuit: edges, as (source, reader).
         zero: edges outside bring nothing instead.
+        draws: how many circuits of the same shape are run beside it, a run of the task each.
 
     Raises:
         UnknownName: an edge that this network does not have.
     """
     case, _ = case_of(model, task, metric, batch)
-    every = case.components.exists
-    inside = torch.zeros_like(every)
-    for edge in circuit:
-        inside[case.components.place(edge)] = True
+    every, rng = case.components.exists, np.random.default_rng(SEED)
+    if draws < 1:
+        raise WrongUse(
+            "run a circuit", found=f"{draws} draws", do="give 1 or more: without a null no figure is evidence"
+        )
+
+    def outside(edges: Collection[Edge]) -> Float[Tensor, "n"]:
+        inside = torch.zeros_like(every)
+        for edge in edges:
+            inside[case.components.place(edge)] = True
+        return through(case, every & ~inside, zero=zero)
+
+    own = outside(circuit)
+    others = track([relabelled(case.components, circuit, rng) for _ in range(draws)], "circuits of the same shape")
     return Kept(
-        through(case, ~every), through(case, every & ~inside, zero=zero), through(case, every, zero=zero)
+        through(case, ~every), own, through(case, every, zero=zero), torch.stack([outside(one) for one in others]),
+        len({*circuit}),
     )  # fmt: skip
 
 

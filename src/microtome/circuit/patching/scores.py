@@ -4,11 +4,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microtome.circuit.patching.components import Components, Edge
 from microtome.core.artefact import read_artefact, write_json
 from microtome.core.errors import FormatError, WrongUse
+
+if TYPE_CHECKING:
+    from microtome.circuit.graph import Graph
 
 KIND, FORMAT = "patching scores", 1
 
@@ -67,6 +70,18 @@ class Scores:
             )
         chosen = frozenset(edge for edge, _ in _ranked({**self.edges}, absolute)[:n_edges])
         return self.components.connected(chosen) if connected else chosen
+
+    def to_graph(self, n_edges: int = 500, *, absolute: bool = True) -> "Graph":
+        """The graph that reports and tables take: the largest edges on a path, or all nodes where no edge has a score.
+
+        Args:
+            n_edges: as for `circuit`; all where there are fewer.
+            absolute: likewise.
+        """
+        from microtome.circuit.patching.graphing import graph_of
+
+        edges = self.circuit(min(n_edges, len(self.edges)), absolute=absolute) if self.edges else frozenset()
+        return graph_of(self, edges)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -107,7 +107,7 @@ function edgeRow(edge, node, largest, store) {
     percentBar(Math.abs(edge.weight), largest, edge.weight),
     nodeButton(node, store),
     figure(edge.weight, { signed: true, digits: 3 }),
-    make("span", { class: "via" }, ...carriers(edge)),
+    make("span", { class: "via" }, ...carriers(edge).filter((part) => part !== null)),
   );
 }
 
@@ -119,6 +119,7 @@ function carriers(edge) {
   ]);
   const more = edge.heads.length - MOST_HEADS;
   return [
+    edge.side === null ? null : `by its ${edge.side} `,
     ...(heads.length > 0 ? [make("span", explained("heads"), "heads"), " ", ...heads] : []),
     more > 0 ? `and ${more} more ` : null,
     !edge.residual ? null : make("span", { class: "stream" }, make("span", explained("stream"), "stream"), " ", figure(edge.residual, { signed: true, digits: 2 })),

@@ -5,8 +5,8 @@ const ANCHORS = new Set(["embedding", "position", "logit"]);
 /** Tokens and logits always stay in the picture; the rest is ranked by influence. */
 function indexGraph(data) {
   const nodes = data.nodes.map((node, index) => ({ ...node, index, rank: -1, inputs: [], outputs: [] }));
-  const edges = data.edges.map(([source, target, weight, residual, heads], index) => ({
-    index, weight, residual, heads, source: nodes[source], target: nodes[target],
+  const edges = data.edges.map(([source, target, weight, residual, heads, side], index) => ({
+    index, weight, residual, heads, side, source: nodes[source], target: nodes[target],
   }));
   for (const edge of [...edges].sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))) {
     edge.target.inputs.push(edge);

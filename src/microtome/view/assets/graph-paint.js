@@ -36,6 +36,7 @@ function traceShape(pen, kind, x, y, r) {
   if (kind === "embedding" || kind === "position") pen.rect(x - r * 0.88, y - r * 0.88, 1.76 * r, 1.76 * r);
   else if (kind === "logit") polygon(pen, [[x, y - 1.3 * r], [x + 1.3 * r, y], [x, y + 1.3 * r], [x - 1.3 * r, y]]);
   else if (kind === "head") polygon(pen, [[x, y - 1.2 * r], [x + 1.1 * r, y + 0.8 * r], [x - 1.1 * r, y + 0.8 * r]]);
+  else if (kind === "mlp") polygon(pen, [[x - 1.1 * r, y - 0.7 * r], [x + 1.1 * r, y - 0.7 * r], [x + 1.1 * r, y + 0.7 * r], [x - 1.1 * r, y + 0.7 * r]]);
   else if (kind === "error") polygon(pen, [[x, y + 1.2 * r], [x + 1.1 * r, y - 0.8 * r], [x - 1.1 * r, y - 0.8 * r]]);
   else pen.arc(x, y, r, 0, TURN);
 }

@@ -7,20 +7,15 @@ from microtome.view.panel import PANELS, Data, Panel
 from microtome.view.rows import rows_of
 
 
-def card_panel(graph: Data | None, proof: Data | None = None) -> Data:
-    """The run card of each result as rows of a name and a text."""
-    results = {"graph": graph, "proof": proof}
-    cards = [
-        {"of": name, "rows": rows_of(Fields(result, name).part("card"))}
-        for name, result in results.items()
-        if result is not None
-    ]
+def card_panel(results: dict[str, Data]) -> Data:
+    """The run card of each result, by its kind, as rows of a name and a text."""
+    cards = [{"of": kind, "rows": rows_of(Fields(result, kind).part("card"))} for kind, result in results.items()]
     return {"cards": cards}
 
 
 PANELS.add(
     "card",
-    Panel("How this was made", 90, ("graph", "proof"), card_panel, Path(__file__).with_suffix(".js")),
-    summary="the run cards of graph and proof",
+    Panel("How this was made", 90, (), card_panel, Path(__file__).with_suffix(".js")),
+    summary="the run card of every result on the page",
     home=__name__,
 )

@@ -35,7 +35,7 @@ function edgesAtFirst({ edgeShare }) {
 function graphLegend({ nodes }) {
   const kinds = new Set(nodes.map((node) => node.kind));
   const shapes = [
-    ["unit", "unit"], ["embedding", "token"], ["logit", "logit"], ["head", "head"], ["error", "error"], ["bias", "bias"],
+    ["unit", "unit"], ["embedding", "token"], ["logit", "logit"], ["head", "head"], ["mlp", "MLP"], ["error", "error"], ["bias", "bias"],
   ].filter(([kind]) => kinds.has(kind));
   const item = ([kind, name]) => make("li", {}, makeSvg("svg", { width: 16, height: 16, viewBox: "-8 -8 16 16", class: "shape" }, shapeOf(kind)), name);
   return make(
@@ -53,6 +53,7 @@ function shapeOf(kind) {
   if (kind === "embedding") return makeSvg("rect", { x: -5, y: -5, width: 10, height: 10 });
   if (kind === "logit") return makeSvg("path", { d: "M0 -7L7 0L0 7L-7 0Z" });
   if (kind === "head") return makeSvg("path", { d: "M0 -6.5L6 5L-6 5Z" });
+  if (kind === "mlp") return makeSvg("path", { d: "M-6 -4L6 -4L6 4L-6 4Z" });
   if (kind === "error") return makeSvg("path", { d: "M0 6.5L6 -5L-6 -5Z" });
   return makeSvg("circle", { r: kind === "bias" ? 4.5 : 5.5, class: kind === "bias" ? "hollow" : "" });
 }

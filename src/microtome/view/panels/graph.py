@@ -11,7 +11,7 @@ from microtome.view.panel import PANELS, Data, Panel
 from microtome.view.rows import rows_of
 from microtome.view.tokens import plain, visible
 
-KINDS = ("embedding", "position", "unit", "head", "bias", "error", "logit")
+KINDS = ("embedding", "position", "unit", "head", "mlp", "bias", "error", "logit")
 SHARE_SLACK = 1e-6  # influence is a sum of shares in float32
 
 
@@ -103,13 +103,14 @@ def _vocabulary(node: Fields, key: str) -> list[tuple[str, float]]:
 
 
 def _edge(edge: Fields, index: dict[str, int], n_layers: int) -> list[Any]:
-    """`[source, target, weight, residual, [[layer, head, weight], …]]`: 10,000 rows, so without names."""
+    """`[source, target, weight, residual, [[layer, head, weight], …], side]`: 10,000 rows, so without names."""
     ends = []
     for key in ("source", "target"):
         if edge.text(key) not in index:
             edge.refuse(key, f"{edge.text(key)!r}, and no node has that id")
         ends.append(index[edge.text(key)])
-    return [*ends, edge.number("weight"), edge.maybe(Fields.number, "residual"), _heads(edge, n_layers)]
+    side = None if edge.row.get("side") is None else plain(edge.text("side"))
+    return [*ends, edge.number("weight"), edge.maybe(Fields.number, "residual"), _heads(edge, n_layers), side]
 
 
 def _heads(edge: Fields, n_layers: int) -> list[tuple[int, int, float]]:

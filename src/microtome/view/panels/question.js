@@ -8,8 +8,7 @@ panel("question", (host, data) => {
     make(
       "div",
       { class: "asked" },
-      tokenRow("Prompt", data.prompt, data.counterfactual === null ? "" : "differs", data.target_position),
-      comparedWith(data.counterfactual),
+      ...(data.task === null ? promptRows(data) : [make("div", { class: "row" }, make("h3", {}, "Asked"), make("p", { class: "metric" }, data.task))]),
       make("div", { class: "row" }, make("h3", {}, "Target"), make("div", {}, targetInWords(data))),
       data.answers === null ? null : make("div", { class: "row" }, make("h3", {}, "The model's answers"), make("div", {}, answersOf(data.answers))),
     ),
@@ -40,6 +39,10 @@ function verdictBox({ tested, holds, needed, words, level, nulls }) {
   );
 }
 
+function promptRows({ prompt, counterfactual, target_position: at }) {
+  return [tokenRow("Prompt", prompt, counterfactual === null ? "" : "differs", at), comparedWith(counterfactual)];
+}
+
 function comparedWith(counterfactual) {
   if (counterfactual !== null) return tokenRow("Counterfactual", counterfactual, "differs", null);
   return make("div", { class: "row" }, make("h3", {}, "Counterfactual"), make("p", { class: "metric" }, NO_COUNTERFACTUAL));
@@ -58,12 +61,12 @@ function targetInWords({ target, against, value, counterfactual_value: other, ta
   const set = (tokens) => tokens.flatMap((token, index) => [index > 0 ? " or " : "", tokenText(token, { class: "chip" })]);
   const baseline = against.length > 0 ? ["logit of ", ...set(against)] : ["the mean logit"];
   return [
-    make("p", { class: "metric" }, "logit of ", ...set(target), make("span", { class: "minus" }, " − "), ...baseline, `, at position ${at}`),
+    make("p", { class: "metric" }, "logit of ", ...set(target), make("span", { class: "minus" }, " − "), ...baseline, at === null ? ", averaged over prompts" : `, at position ${at}`),
     make(
       "p",
       { class: "values" },
       make("span", { class: "big" }, figure(value, { signed: true })),
-      " on the prompt",
+      at === null ? " on the prompts" : " on the prompt",
       ...(other === null ? [] : [make("span", { class: "big" }, figure(other, { signed: true })), " on the counterfactual"]),
     ),
   ];

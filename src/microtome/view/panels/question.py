@@ -15,18 +15,19 @@ UNTESTED = (
 
 
 def question_panel(graph: Data, proof: Data | None = None) -> Data:
-    """The prompt and its counterfactual as tokens, the target and its value, and the verdict in words."""
+    """The prompt and its counterfactual as tokens (or the task), the target and its value, and the verdict in words."""
     fields = Fields(graph, "graph")
     tokens, other = fields.texts("tokens"), _counterfactual_tokens(fields)
     position = fields.whole("target_position")
-    if not -len(tokens) <= position < len(tokens):
+    if tokens and not -len(tokens) <= position < len(tokens):
         fields.refuse("target_position", f"{position}, but there are {len(tokens)} tokens")
     return {
+        "task": None if tokens else plain(fields.text("prompt")),
         "prompt": _chips(tokens, other),
         "counterfactual": None if other is None else _chips(other, tokens),
         "target": [visible(token) for token in fields.texts("target")],
         "against": [visible(token) for token in fields.texts("against")],
-        "target_position": position % len(tokens),
+        "target_position": position % len(tokens) if tokens else None,
         "value": fields.number("value"),
         "counterfactual_value": fields.maybe(Fields.number, "counterfactual_value"),
         "answers": _answers(fields),
