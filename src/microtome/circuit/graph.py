@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from microtome.core.artefact import read_artefact, write_json, written_whole
+from microtome.core.counting import counted
 from microtome.core.errors import FormatError, WrongUse
 from microtome.core.need import need
 from microtome.core.showing import html_of
@@ -192,8 +193,10 @@ class Graph:
         )
         lines.append(f"  target {self.value:+.3f}{change}")
         lines += self._answers()
-        numbers = "; ".join(f"{name.replace('_', ' ')} {_short(v)}" for name, v in self.summary_numbers.items())
-        lines.append(f"  {numbers}")
+        drawn = [f"{counted(self.summary_numbers.get('units', 0), 'unit')} chosen"]
+        drawn += [f"{counted(len(self.nodes), 'node')} and {counted(len(self.edges), 'edge')} drawn, which carry most"]
+        rest = {k: v for k, v in self.summary_numbers.items() if k not in ("units", "drawn_nodes", "drawn_edges")}
+        lines.append("  " + "; ".join([*drawn, *(f"{name.replace('_', ' ')} {_short(v)}" for name, v in rest.items())]))
         units = sorted((n for n in self.nodes if n.kind == "unit"), key=lambda n: -abs(n.attribution))[:top]
         lines += [
             f"  layer {n.layer:2} {self.tokens[n.position or 0]!r:12} unit {n.unit:5}: attribution {n.attribution:+.3f}"

@@ -62,15 +62,15 @@ def prune(
     Args:
         share, rows, start: as for `influence`.
         always: columns kept whatever they carry (tokens, the logit).
-        never: columns that are no nodes (remainders), which compete for influence but are not drawn.
-        node_share: cumulative share of influence that kept nodes may reach.
+        never: columns that are no nodes (remainders): they have their share of what nodes are given, and are not drawn.
+        node_share: of the influence of all nodes that are drawn or not, the cumulative share that kept ones may reach.
         edge_share: likewise for edges of the pruned graph.
     """
     carried = influence(share, rows, start)
-    nodes = _top(carried, node_share) & ~never | always
+    nodes = _top(carried * ~(never | always), node_share) | always
     alive = share * nodes[rows][:, None] * (nodes | never)[None]
     inner = influence(alive, rows, start)
-    score = alive * (inner + start)[rows][:, None]
+    score = alive * (inner + start)[rows][:, None] * ~never
     edges = _top(score.ravel(), edge_share).reshape(score.shape) & nodes[None]
     return connected(nodes, edges, rows, always)
 
@@ -90,15 +90,13 @@ def connected(
     rows: Int[np.ndarray, "t"],
     always: Bool[np.ndarray, "s"],
 ) -> Kept:
-    """Drops nodes that lead nowhere or come from nowhere, again and again until none is left."""
-    is_target = np.zeros(len(nodes), bool)
-    is_target[rows] = True
+    """Drops nodes that lead nowhere, again and again until none is left.
+
+    A node that no edge which is kept leads to stays: what it is given stands in its remainder.
+    """
     while True:
         edges = edges & nodes[None] & nodes[rows][:, None]
-        feeds = edges.any(0)
-        fed = np.zeros(len(nodes), bool)
-        fed[rows] = edges.any(1)
-        lost = nodes & ~always & (~feeds | (is_target & ~fed))
+        lost = nodes & ~always & ~edges.any(0)
         if not lost.any():
             return Kept(nodes, edges)
         nodes = nodes & ~lost

@@ -21,7 +21,9 @@ def prove(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A graph's own, or smollm2.")] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Prompts of the task; 50, or a file's every row.")] = None,
     rule: Rule = None,
-    basis: Annotated[str | None, typer.Option(help="The units: neurons, or transcoders by name or path.")] = None,
+    basis: Annotated[
+        str | None, typer.Option(help='The units: neurons, heads, dictionaries by name or path; several: "A + B".')
+    ] = None,
     sizes: Sizes = None,
     draws: Draws = 20,
     seed: Seed = 0,

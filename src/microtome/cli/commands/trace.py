@@ -23,7 +23,9 @@ def trace(
     counterfactual: Annotated[str | None, typer.Option(help="As many tokens, one fact changed.")] = None,
     target: Annotated[str | None, typer.Option(help="The token explained; the most probable one by default.")] = None,
     against: Annotated[str | None, typer.Option(help="The token that it is compared with.")] = None,
-    basis: Annotated[str, typer.Option(help="The units: neurons, or transcoders by name or path.")] = "neurons",
+    basis: Annotated[
+        str, typer.Option(help='The units: neurons, heads, dictionaries by name or path; several: "A + B".')
+    ] = "neurons",
     nodes: Annotated[int, typer.Option(min=1, help="Most units in the graph.")] = 1024,
     rule: Rule = None,
     out: ReportFile = None,
