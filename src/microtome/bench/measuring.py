@@ -61,14 +61,7 @@ def measure(
         WrongUse: nothing to beat, a model without anything for it to read, or the other way round.
     """
     config, asked, page = config or MeasureConfig(), Further.of(further), page_of("measure", {"ledger": ledger})
-    _check(dictionary, store)
-    reading = [name for name, one in {"texts": texts, **asked.read_by_a_model}.items() if one is not None]
-    if (model is None) != (not reading):
-        raise WrongUse(
-            f"measure {dictionary}",
-            found=f"{' and '.join(reading)} without a model" if model is None else "a model without texts",
-            do="give a model and texts, for the cross-entropy, or concepts or classes for it; or neither",
-        )
+    _check(dictionary, store, model, {"texts": texts, **asked.read_by_a_model})
     own = read(dictionary, store, config)
     others = {**made_on_the_spot(dictionary, store, own.l0.value(), config), **(nulls or {})}
     if not others:
@@ -120,7 +113,14 @@ def made_on_the_spot(
     return {name: beside(dictionary, name, k=k, x=x, seed=config.seed) for name in config.baselines}
 
 
-def _check(dictionary: Dictionary, store: ActivationStore) -> None:
+def _check(dictionary: Dictionary, store: ActivationStore, model: Model | None, read: Mapping[str, Any]) -> None:
+    reading = [name for name, one in read.items() if one is not None]
+    if (model is None) != (not reading):
+        raise WrongUse(
+            f"measure {dictionary}",
+            found=f"{' and '.join(reading)} without a model" if model is None else "a model without texts",
+            do="give a model and texts, for the cross-entropy, or concepts or classes for it; or neither",
+        )
     for site in dictionary.geometry.sites:
         if site not in store.widths:
             raise SiteNotFound(

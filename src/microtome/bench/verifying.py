@@ -7,7 +7,7 @@ from typing import Any, Literal
 from microtome.bench.recorded import Absent, Here
 from microtome.bench.remaking import Figures, remade
 from microtome.core.artefact import library_versions
-from microtome.core.errors import MicrotomeError, MissingPackage, ModelNotFound
+from microtome.core.errors import CheckFailed, MicrotomeError, MissingPackage, ModelNotFound, NotFound
 from microtome.core.progress import track
 from microtome.evidence.entries import Entry
 from microtome.evidence.ledger import Ledger
@@ -53,6 +53,21 @@ class Verification:
     def counted(self, outcome: Outcome) -> int:
         """How many entries came to that."""
         return sum(row.outcome == outcome for row in self.rows)
+
+    def require(self) -> None:
+        """Nothing where every figure came out.
+
+        Raises:
+            CheckFailed: some differ, or a card is none.
+            NotFound: something that is needed is not here.
+        """
+        what, of = f"verify the ledger {self.folder}", f"of {len(self.rows)} entries"
+        if failed := self.counted("differs") + self.counted("refused"):
+            found = f"{failed} {of} that do not come out"
+            raise CheckFailed(what, found=found, do="read above which, and ask whoever made the ledger")
+        if missing := self.counted("missing"):
+            found = f"{missing} {of} that cannot be run here"
+            raise NotFound(what, found=found, do="read above what is missing, and give it")
 
     def summary(self) -> str:
         """A line an entry, and how many came to what."""

@@ -152,7 +152,8 @@ def test_the_smallest_p_value_stands_beside_the_number_of_claims(ledger):
     assert "3 claims, false discoveries held to 0.05" in text
     assert "p 0.048, adjusted 0.048, smallest possible 0.048" in text
     assert text.endswith(
-        "the smallest possible p-value is 0.048: one claim alone among 3 could not stand (measure with draws=59 or more)"
+        "the smallest possible p-value is 0.048: one claim alone among 3 could not stand "
+        "(measure with draws=59 or more)"
     )
     assert json.loads(json.dumps(ledger.to_dict(), allow_nan=False))["claims"][0]["smallest"] == pytest.approx(1 / 21)
 

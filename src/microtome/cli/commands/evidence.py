@@ -8,7 +8,6 @@ import typer
 from microtome.cli.app import main
 from microtome.cli.options import AsJson
 from microtome.cli.saying import give, say
-from microtome.core.errors import CheckFailed
 
 EXAMPLE = "Example: microtome evidence show ledger"
 group = typer.Typer(help="Claims that are stated before they are measured.", no_args_is_help=True, epilog=EXAMPLE)
@@ -52,6 +51,4 @@ def verify(
     say(found.summary(), as_json=as_json)
     if as_json:
         give(found.to_dict())
-    if failed := found.counted("differs") + found.counted("refused"):
-        what = f"verify the ledger {folder}"
-        raise CheckFailed(what, found=f"{failed} of {len(found.rows)} entries that do not come out", do="see above")
+    found.require()
