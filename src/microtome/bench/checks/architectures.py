@@ -81,9 +81,11 @@ def every_parameter_learns(dictionary: Dictionary) -> Complaints:
         return
     outcome.loss.backward()
     for name, one in dictionary.named_parameters():
-        if one.requires_grad and (one.grad is None or not bool(one.grad.abs().max() > 0)):
+        if not one.requires_grad:
+            continue
+        if one.grad is None or not bool(one.grad.any()):
             yield f"{name} has no gradient"
-        elif one.requires_grad and not bool(torch.isfinite(one.grad).all()):
+        elif not bool(torch.isfinite(one.grad).all()):
             yield f"{name} has a gradient that is not finite"
 
 

@@ -110,7 +110,7 @@ def decoding_is_what_units_write(cutting: Cutting) -> Complaints:
 def all_and_none(cutting: Cutting) -> Complaints:
     """In the live network a set of all units is the clean pass, of none the pass with every unit exchanged."""
     question = cutting.question()
-    clean, other = question.clean.values, question.other.values
+    clean, other = question.clean.values, question.baseline.units
     differs = clean != other
     ranked = rankings(clean - other, (clean - other).abs(), differs, 2, 0)
     scores = score_prompt(question, ranked, (int(differs.sum()),))

@@ -64,7 +64,7 @@ def what_is_written_comes_back(entry: Known) -> Complaints:
                 yield f"what it writes is recognised by {', '.join(taken) or 'no format'}"
             again = entry.value().read(path, SITES)
             if (again.reads, again.writes) != (given.reads, given.writes):
-                yield f"written at {', '.join(given.sites)}, read at {', '.join(again.sites)}"
+                yield f"written at {', '.join(given.geometry.sites)}, read at {', '.join(again.geometry.sites)}"
                 continue
             x = 1 + torch.randn(20, len(given.reads), D, generator=torch.Generator().manual_seed(1)).squeeze(1)
             yield from apart(f"outputs of {given}, read again", again.reconstruct(x), given.reconstruct(x), 1e-5, 1e-5)
