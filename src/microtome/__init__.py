@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from microtome.core.errors import MicrotomeError as MicrotomeError
     from microtome.data.task import task as task
     from microtome.dictionary.exchange import load_dictionary as load_dictionary
+    from microtome.evidence.ledger import Ledger as Ledger
     from microtome.model.edits import ablate as ablate
     from microtome.model.edits import add as add
     from microtome.model.edits import scale as scale
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Graph": "microtome.circuit.graph",
+    "Ledger": "microtome.evidence.ledger",
     "MicrotomeError": "microtome.core.errors",
     "Model": "microtome.model.model",
     "Proof": "microtome.circuit.proof",

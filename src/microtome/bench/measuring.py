@@ -12,13 +12,18 @@ from microtome.bench.config import MeasureConfig
 from microtome.bench.further import Figure, Further
 from microtome.bench.judging import measured
 from microtome.bench.reconstructing import Figures, read
+from microtome.core import fingerprint
+from microtome.core.artefact import RunCard
 from microtome.core.errors import SiteNotFound, WrongUse, nearest
 from microtome.data.corpus import Corpus, corpus_of
 from microtome.dictionary.baseline import beside
 from microtome.dictionary.dictionary import Dictionary
+from microtome.evidence.ledger import Page, page_of
 from microtome.evidence.measurement import Measurement
 from microtome.evidence.quantity import Quantity
 from microtome.model.model import Model
+
+KIND, FORMAT = "measures", 1  # of what a run card of these figures is
 
 
 def measure(
@@ -29,6 +34,7 @@ def measure(
     texts: "str | Path | Corpus | Iterable[str] | None" = None,
     nulls: Mapping[str, Dictionary] | None = None,
     config: MeasureConfig | None = None,
+    ledger: Page | None = None,
     **further: Any,
 ) -> dict[str, Figure]:
     """What a dictionary reconstructs, and what a model makes of it, with intervals over documents.
@@ -43,6 +49,7 @@ def measure(
             random decoder, trained as this one was. Where a dictionary reads and writes one site, those of
             `config.baselines` are made on the spot.
         config: see `MeasureConfig`.
+        ledger: the page of the claim that this is evidence for: ledger["name"].
         **further: `control=`, `concepts=`, `classes=` and `reseeded=`: see `Further`.
 
     Returns:
@@ -53,15 +60,8 @@ def measure(
         UnknownName: an argument that it does not have.
         WrongUse: nothing to beat, a model without anything for it to read, or the other way round.
     """
-    config, asked = config or MeasureConfig(), Further.of(further)
-    _check(dictionary, store)
-    reading = [name for name, one in {"texts": texts, **asked.read_by_a_model}.items() if one is not None]
-    if (model is None) != (not reading):
-        raise WrongUse(
-            f"measure {dictionary}",
-            found=f"{' and '.join(reading)} without a model" if model is None else "a model without texts",
-            do="give a model and texts, for the cross-entropy, or concepts or classes for it; or neither",
-        )
+    config, asked, page = config or MeasureConfig(), Further.of(further), page_of("measure", {"ledger": ledger})
+    _check(dictionary, store, model, {"texts": texts, **asked.read_by_a_model})
     own = read(dictionary, store, config)
     others = {**made_on_the_spot(dictionary, store, own.l0.value(), config), **(nulls or {})}
     if not others:
@@ -76,7 +76,29 @@ def measure(
         losses = behave({"": dictionary, **others}, model, documents, store.means, config)
         found.update(_behaviour(losses, config))
     found.update(asked.measured(dictionary, model, others, config))
+    if page is not None:
+        given = {"texts": texts, "nulls": nulls, **further}
+        page.record(*_by_kind(found), _card(dictionary, store, model, given, config).to_dict())
     return found
+
+
+def _by_kind(found: Mapping[str, Figure]) -> tuple[tuple[Measurement, ...], tuple[Quantity, ...]]:
+    figures = tuple(found.values())
+    measurements = tuple(one for one in figures if isinstance(one, Measurement))
+    return measurements, tuple(one for one in figures if isinstance(one, Quantity))
+
+
+def _card(
+    dictionary: Dictionary, store: ActivationStore, model: Model | None, given: Mapping[str, Any], config: MeasureConfig
+) -> RunCard:
+    """How the figures were made; of what was given beside dictionary and store, the names."""
+    weights = fingerprint.of_module(dictionary)
+    data = {
+        "dictionary": {"is": str(dictionary), "weights": weights},
+        "store": store.card,
+        "beside": sorted(name for name, one in given.items() if one is not None),
+    }
+    return RunCard(KIND, FORMAT, config.seed, config.to_dict(), {} if model is None else model.card, data)
 
 
 def made_on_the_spot(
@@ -91,7 +113,14 @@ def made_on_the_spot(
     return {name: beside(dictionary, name, k=k, x=x, seed=config.seed) for name in config.baselines}
 
 
-def _check(dictionary: Dictionary, store: ActivationStore) -> None:
+def _check(dictionary: Dictionary, store: ActivationStore, model: Model | None, read: Mapping[str, Any]) -> None:
+    reading = [name for name, one in read.items() if one is not None]
+    if (model is None) != (not reading):
+        raise WrongUse(
+            f"measure {dictionary}",
+            found=f"{' and '.join(reading)} without a model" if model is None else "a model without texts",
+            do="give a model and texts, for the cross-entropy, or concepts or classes for it; or neither",
+        )
     for site in dictionary.geometry.sites:
         if site not in store.widths:
             raise SiteNotFound(

@@ -12,6 +12,7 @@ from microtome.core.counting import counted
 from microtome.core.errors import FormatError, WrongUse
 from microtome.core.need import need
 from microtome.core.showing import html_of
+from microtome.evidence.quantity import Quantity
 
 FORMAT = 2
 Kind = Literal["embedding", "position", "unit", "head", "mlp", "bias", "error", "logit"]
@@ -121,6 +122,16 @@ class Graph:
     def basis(self) -> str:
         """What units it is told in, by the name that was given."""
         return str(self.card["config"]["basis"])
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What was traced, as numbers: no evidence yet."""
+        values = {"target": self.value, "target on the counterfactual": self.counterfactual_value}
+        return (
+            *(Quantity(name, value, "logits") for name, value in values.items() if value is not None),
+            Quantity("nodes", len(self.nodes), "nodes"),
+            Quantity("edges", len(self.edges), "edges"),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from microtome.core.errors import FormatError, WrongUse
 from microtome.core.progress import track
 from microtome.data.row import members
 from microtome.data.task import Task, fitting
+from microtome.evidence.ledger import Recorded, page_of
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
 
@@ -37,6 +38,7 @@ def prove(
     basis: Units | None = None,
     *,
     config: ProofConfig | None = None,
+    **recorded: Unpack[Recorded],
 ) -> Proof:
     """Tests by intervention what a ranking of units claims: a graph's own, or one made anew for each prompt of a task.
 
@@ -52,6 +54,7 @@ def prove(
         seed: of the draws and of the resampling.
         basis: the units, as for `trace`; None for the graph's own, or neurons.
         config: further settings.
+        **recorded: `ledger=`, the page of the claim that this is evidence for: ledger["name"].
 
     Raises:
         WrongUse: no sizes or draws; a size beyond the graph's ranking or the units that differ; a graph of
@@ -62,12 +65,17 @@ def prove(
     """
     if not isinstance(claim, (Graph, Task)):
         raise WrongUse(f"prove {claim!r}", found=f"a {type(claim).__name__}", do="give a graph, or a task: mt.task(…)")
+    page = page_of("prove", recorded)
     plan = Plan(tuple(sorted(dict.fromkeys(sizes))), draws, seed, config or ProofConfig())
     wide = in_float32(model)
     if isinstance(claim, Graph):
         require_same_model(model, claim)
-        return _prove_graph(wide, claim, plan, _own_basis(wide, claim, basis), model.card)
-    return _prove_task(wide, claim, plan, basis_of(wide, NEURONS if basis is None else basis), model.card)
+        proof = _prove_graph(wide, claim, plan, _own_basis(wide, claim, basis), model.card)
+    else:
+        proof = _prove_task(wide, claim, plan, basis_of(wide, NEURONS if basis is None else basis), model.card)
+    if page is not None:
+        page.record(proof.measurements, proof.quantities, proof.card)
+    return proof
 
 
 def require_same_model(model: Model, graph: Graph) -> None:
@@ -125,7 +133,7 @@ def _prove_graph(wide: Model, graph: Graph, plan: Plan, basis: Basis, model: dic
             do="name a target that the prompt supports more than its counterfactual does",
         )
     data = {"claim": graph.prompt, "ids": list(graph.ids), "counterfactual_ids": other}
-    data |= {"target": target.to_dict(), "position": graph.target_position}
+    data |= {"target": target.to_dict(), "position": graph.target_position, "graph": graph.card["config"]}
     return weigh([found], {}, plan, "prompt", _card(model, plan, basis, rule, data))
 
 
@@ -153,7 +161,7 @@ def _prove_task(wide: Model, task: Task, plan: Plan, basis: Basis, model: dict[s
     rule = plan.settings.rule or DEFAULT_RULE
     scores, dropped = _score_task(wide, task, plan, RULES.get(rule), basis)
     data = {"claim": f"task {task.name}", "task": task.name, "fingerprint": task.fingerprint, "source": task.source}
-    data |= {"seed": task.seed, "version": task.version}
+    data |= {"seed": task.seed, "version": task.version, "n": len(task)}
     return weigh(scores, dropped, plan, "task", _card(model, plan, basis, rule, data))
 
 

@@ -1,6 +1,6 @@
 """`microtome.trace`: from a prompt to the graph of the units that produced its answer."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from microtome.circuit.traced import TraceConfig, Traced
 from microtome.core.artefact import RunCard
 from microtome.core.errors import WrongUse
 from microtome.core.progress import working
+from microtome.evidence.ledger import Recorded, page_of
 from microtome.model.model import Model
 from microtome.model.upcast import in_float32
 
@@ -35,6 +36,7 @@ def trace(
     max_nodes: int = 1024,
     *,
     config: TraceConfig | None = None,
+    **recorded: Unpack[Recorded],
 ) -> Graph:
     """Finds the units that produced an output and how they connect.
 
@@ -53,6 +55,7 @@ def trace(
             which none has units are cut into neurons.
         max_nodes: how many units become nodes before pruning.
         config: further settings.
+        **recorded: `ledger=`, the page of a claim: the trace is written there, as what the claim is about.
 
     Raises:
         WrongUse: prompts of different length (both tokenisations are shown), or the same prompt twice; nothing
@@ -60,7 +63,7 @@ def trace(
         NotFound: a target that is not one token; a basis of no such name.
         NotSupported: a dictionary whose units have no place in a graph, such as most crosscoders; the message says why.
     """
-    settings = config or TraceConfig()
+    settings, page = config or TraceConfig(), page_of("trace", recorded)
     if max_nodes < 1:
         raise WrongUse("trace", found=f"max_nodes={max_nodes}", do="give at least 1")
     with working("tracing", 3) as step:
@@ -77,7 +80,10 @@ def trace(
         step()
     made = {**settings.to_dict(), "basis": units.name, "max_nodes": max_nodes, "attributed_in": wide.card["dtype"]}
     card = RunCard("graph", FORMAT, config=made, model=model.card, data=_data(question, units))
-    return draw(Traced(question, flow, scores, chosen, matrix), settings, card)
+    graph = draw(Traced(question, flow, scores, chosen, matrix), settings, card)
+    if page is not None:
+        page.record((), graph.quantities, graph.card)
+    return graph
 
 
 def _data(question: Question, units: Basis) -> dict[str, Any]:
@@ -86,6 +92,7 @@ def _data(question: Question, units: Basis) -> dict[str, Any]:
         "counterfactual_ids": None if question.other is None else question.other.frozen.ids,
         "basis": units.card,
         "target": question.target.to_dict(),
+        "position": question.target.position,
         "answers": answers(question),
     }
 

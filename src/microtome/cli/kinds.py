@@ -1,5 +1,11 @@
 """The kinds of entry that `microtome list` knows, and where each is registered: known without importing any."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # nothing is imported for a list of kinds
+    from microtome.core.registry import Registry
+
 # Kind: the module that holds its registry, its name there, and what its entries are.
 HOMES = {
     "architecture": ("microtome.dictionary.architecture", "ARCHITECTURES", "dictionaries that are trained"),
@@ -22,3 +28,9 @@ HOMES = {
     "task": ("microtome.data.generator", "TASKS", "prompts with counterfactuals, made from a seed"),
     "trained-network": ("microtome.toy.known", "TRAINED", "small trained networks whose mechanism is known"),
 }
+
+
+def registry_of(kind: str) -> "Registry[Any]":
+    """The registry of a kind, which is imported."""
+    module, name, _ = HOMES[kind]
+    return vars(import_module(module))[name]

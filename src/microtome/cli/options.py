@@ -29,6 +29,7 @@ GraphFile = Annotated[Path | None, typer.Option("--graph", callback=to_write, he
 ProofFile = Annotated[Path | None, typer.Option("--out", callback=to_write, help="Write the proof as JSON.")]
 
 USUAL = "smollm2"  # the model that is opened where none is named
+BASIS_HELP = "The units: neurons, heads, or dictionaries by name or path; several as 'A + B'."
 SIZES = (100, 300, 1000, 3000)
 
 

@@ -231,7 +231,7 @@ def read_json(path: str | Path, *, kind: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingFile(f"read the {kind} {path}", found="no such file", do="check the path") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no JSON, no text, digits or brackets without end
         raise FormatError(
             f"read the {kind} {path}", found=f"no readable JSON ({error})", do=f"make the {kind} again"
         ) from error

@@ -12,6 +12,7 @@ from microtome.evidence.intervals import (
     most_errors,
     ratio_of_sums,
 )
+from microtome.evidence.ledger import Ledger
 from microtome.evidence.measurement import Measurement
 from microtome.evidence.null import Null, null_of_the_mean
 from microtome.evidence.quantity import Quantity
@@ -19,6 +20,7 @@ from microtome.evidence.quantity import Quantity
 __all__ = [
     "Estimate",
     "Finding",
+    "Ledger",
     "Measurement",
     "Null",
     "Quantity",

@@ -22,6 +22,7 @@ NAMES = sorted(command.name or command.callback.__name__ for command in main.reg
 def test_the_commands_are_those_of_the_public_face():
     assert NAMES == [
         "cache",
+        "check",
         "compare",
         "get",
         "harvest",

@@ -1,17 +1,15 @@
 """`microtome list`: what can be named."""
 
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.kinds import HOMES
+from microtome.cli.kinds import HOMES, registry_of
 from microtome.cli.options import AsJson
 from microtome.cli.saying import give, say
 from microtome.core.errors import UnknownName
 from microtome.core.progress import working
-from microtome.core.registry import Registry
 
 
 @main.command("list", short_help="Show what can be named: models, tasks, …", epilog="Example: microtome list task")
@@ -37,7 +35,5 @@ def list_(
 
 
 def _entries(kind: str) -> list[dict[str, Any]]:
-    module, name, _ = HOMES[kind]
-    with working(f"importing {module}"):
-        registry: Registry[Any] = vars(import_module(module))[name]
-        return [{"name": entry.name, "summary": entry.summary, "home": entry.home} for entry in registry]
+    with working(f"importing {HOMES[kind][0]}"):
+        return [{"name": entry.name, "summary": entry.summary, "home": entry.home} for entry in registry_of(kind)]

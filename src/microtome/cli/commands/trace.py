@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from microtome.cli.app import main
-from microtome.cli.options import AsJson, Draws, GraphFile, ModelName, ReportFile, Rule, Seed, Sizes, sizes_of
+from microtome.cli.options import (
+    AsJson,
+    Draws,
+    GraphFile,
+    ModelName,
+    ReportFile,
+    Rule,
+    Seed,
+    Sizes,
+    sizes_of,
+)
 from microtome.cli.ranking import ranked_by, usual_sizes
 from microtome.cli.saying import give, say
 from microtome.core.errors import MicrotomeError
