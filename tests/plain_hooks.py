@@ -30,6 +30,12 @@ PATHS: dict[str, dict[str, str]] = {
     "gemma2": NORMED,
     "gemma3_text": NORMED,
     "olmo2": NORMED,
+    "olmo3": NORMED,
+    "exaone4": NORMED,
+    "glm": {"gate": "mlp.gate_up_proj"},
+    "glm4": {
+        "gate": "mlp.gate_up_proj", "after attn": "post_self_attn_layernorm", "after mlp": "post_mlp_layernorm",
+    },
     "gpt2": {
         "blocks": "transformer.h", "final": "transformer.ln_f", "attn": "attn", "after attn": "attn",
         "o": "attn.c_proj", "gate": "mlp.c_fc", "down": "mlp.c_proj",
@@ -45,7 +51,7 @@ PATHS: dict[str, dict[str, str]] = {
 
 def _attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float | None = None, softcap: float | None = None, **_: Any,
+    scaling: float | None = None, softcap: float | None = None, s_aux: Tensor | None = None, **_: Any,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     def changed(name: str, x: Tensor) -> Tensor:
         return _changes.get((module.layer_idx, f"attn.{name}"), lambda x: x)(x)
@@ -61,7 +67,11 @@ def _attention(
         scores = torch.tanh(scores / softcap) * softcap
     if attention_mask is not None:
         scores = scores + attention_mask
-    pattern = changed("pattern", changed("scores", scores).softmax(-1))
+    scores = changed("scores", scores)
+    weights = scores.softmax(-1)
+    if s_aux is not None:  # what is left beside a sink: e^scores over their sum and the sink's own
+        weights = weights * torch.sigmoid(scores.logsumexp(-1) - s_aux[:, None])[..., None]
+    pattern = changed("pattern", weights)
     return (pattern @ value).transpose(1, 2).contiguous(), pattern
 
 
@@ -114,6 +124,7 @@ def _on_block(
     def at(part: str) -> nn.Module:
         return block.get_submodule(paths[part])
 
+    scale = module.config.to_dict().get("residual_multiplier", 1)  # Granite's, outside of any module
     match kind:
         case "resid":
             _input(stack, block, change)
@@ -123,16 +134,16 @@ def _on_block(
             heads = module.config.num_attention_heads
             _input(stack, at("o"), lambda x: change(x.unflatten(-1, (heads, -1))).flatten(-2))
         case "attn.out":
-            _output(stack, at("after attn"), change)
+            _output(stack, at("after attn"), lambda x: change(x * scale) / scale)
         case "resid_mid":
             entered: list[Tensor] = []
             _input(stack, block, lambda x: (entered.append(x), x)[1])
-            _output(stack, at("after attn"), lambda x: change(entered[-1] + x) - entered[-1])
+            _output(stack, at("after attn"), lambda x: (change(entered[-1] + x * scale) - entered[-1]) / scale)
         case "mlp.in":
             _input(stack, at("mlp"), change)
         case "mlp.out":
-            _output(stack, at("after mlp"), change)
-        case "mlp.gate" | "mlp.up" if module.config.model_type == "phi3":
+            _output(stack, at("after mlp"), lambda x: change(x * scale) / scale)
+        case "mlp.gate" | "mlp.up" if paths["gate"] == "mlp.gate_up_proj":
             _output(stack, at("gate"), partial(_half_changed, change, kind == "mlp.gate"))
         case "mlp.gate" | "mlp.up":
             _output(stack, at(kind.removeprefix("mlp.")), change)
@@ -150,15 +161,25 @@ def _half_changed(change: Change, first: bool, x: Tensor) -> Tensor:
 def _experts_changed(change: Change, experts: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
     """Expert by expert and token by token: the units side by side, with the routing weight folded in."""
     x, chosen, weights = args
+    woven = hasattr(experts, "gate_up_proj_bias")
+    width = experts.down_proj.shape[1 if woven else 2]
+    down = experts.down_proj.transpose(1, 2) if woven else experts.down_proj
     rows = []
     for token, picks, shares in zip(x, chosen, weights, strict=True):
-        units = [token.new_zeros(experts.down_proj.shape[2]) for _ in experts.down_proj]
+        units = [token.new_zeros(width) for _ in down]
         for expert, share in zip(picks.tolist(), shares, strict=True):
+            if woven:
+                both = token @ experts.gate_up_proj[expert] + experts.gate_up_proj_bias[expert]
+                gate = both[::2].clamp(max=experts.limit)
+                up = both[1::2].clamp(-experts.limit, experts.limit)
+                units[expert] = (up + 1) * gate * torch.sigmoid(experts.alpha * gate) * share
+                continue
             gate, up = (experts.gate_up_proj[expert] @ token).chunk(2)
             units[expert] = experts.act_fn(gate) * up * share
         rows.append(torch.cat(units))
-    new = change(torch.stack(rows)[None])[0].unflatten(-1, (len(experts.down_proj), -1))
-    return torch.einsum("neu,edu->nd", new, experts.down_proj)
+    new = change(torch.stack(rows)[None])[0].unflatten(-1, (len(down), -1))
+    written = torch.einsum("neu,edu->nd", new, down)
+    return written + torch.einsum("nk,nkd->nd", weights, experts.down_proj_bias[chosen]) if woven else written
 
 
 def _input(stack: ExitStack, module: nn.Module, change: Change) -> None:

@@ -44,6 +44,42 @@ FAMILIES: dict[str, dict[str, Any]] = {
         **BIASES, **ODD_HEADS, "num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 14,
         "mlp_only_layers": [1],
     },
+    "gemma": {**ODD_HEADS, **BIASES},
+    "smollm3": {**BIASES, "no_rope_layer_interval": 2, "mlp_bias": True, "use_sliding_window": True, **WINDOW},
+    "seed_oss": {**ODD_HEADS, **BIASES, "attention_out_bias": True, "mlp_bias": True},
+    "ernie4_5": {**ODD_HEADS, "use_bias": True},
+    "cwm": {**ODD_HEADS, **WINDOW, "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0}},
+    "stablelm": {"use_qkv_bias": True, "qk_layernorm": True, "hidden_size": 32},
+    "ministral3": {
+        **ODD_HEADS, **WINDOW,
+        "rope_parameters": {
+            "rope_type": "yarn", "rope_theta": 10_000.0, "factor": 16.0, "llama_4_scaling_beta": 0.1,
+            "original_max_position_embeddings": 4,
+        },
+    },
+    "olmo3": {**BIASES, **WINDOW},
+    "exaone4": {**WINDOW, "sliding_window_pattern": 2, "hidden_size": 32},
+    "olmoe": {**BIASES, "num_experts": 3, "num_experts_per_tok": 2},
+    "gpt_oss": {
+        **WINDOW, **ODD_HEADS, "num_local_experts": 3, "num_experts_per_tok": 2, "swiglu_limit": 0.9,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+    },
+    "granite": {
+        **BIASES, "mlp_bias": True, "embedding_multiplier": 1.7, "attention_multiplier": 0.3,
+        "residual_multiplier": 0.6, "logits_scaling": 2.3,
+    },
+    "glm": {**ODD_HEADS, **BIASES},
+    "glm4": {**ODD_HEADS, **BIASES},
+    "cohere": {**BIASES, "use_qk_norm": True, "logit_scale": 0.3},
+    "cohere2": {**BIASES, **WINDOW, **ODD_HEADS, "sliding_window_pattern": 2, "logit_scale": 0.3},
+}  # fmt: skip
+
+# Families whose parts are laid out and combined as another's, so that what differs shapes only what is held: positions,
+# windows, norms of queries and keys. Batteries over many cases run a few of them on these, and all on the other.
+RELATIVES = {
+    "gemma": "llama", "smollm3": "llama", "seed_oss": "llama", "ernie4_5": "llama", "cwm": "mistral",
+    "ministral3": "mistral", "olmo3": "olmo2", "exaone4": "olmo2", "olmoe": "qwen3_moe", "glm": "phi3",
+    "cohere2": "cohere",
 }  # fmt: skip
 
 
@@ -76,14 +112,17 @@ UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
     "opt": (AutoModelForCausalLM, {"ffn_dim": 40, "word_embed_proj_dim": 24}, "model.decoder.layers.*.fc1"),
     "bloom": (AutoModelForCausalLM, {"n_layer": 3, "n_head": 4}, "transformer.h.*.mlp.dense_h_to_4h"),
     "falcon": (AutoModelForCausalLM, {"alibi": False}, "transformer.h.*.mlp"),
-    "gpt_oss": (
+    "qwen2_moe": (
         AutoModelForCausalLM,
-        {"num_local_experts": 3, "num_experts_per_tok": 2, "head_dim": 8},
-        "model.layers.*.mlp",
+        {
+            "num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+            "shared_expert_intermediate_size": 20,
+        },
+        "model.layers.*.self_attn",
     ),
     "bert": (AutoModelForMaskedLM, BERT, "bert.encoder.layer.*.intermediate"),
     "albert": (AutoModelForMaskedLM, BERT | {"embedding_size": 16}, "albert.encoder"),
-}
+}  # fmt: skip
 
 
 def unknown_module(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> PreTrainedModel:

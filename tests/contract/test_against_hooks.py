@@ -102,6 +102,8 @@ def unrounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
         kind = type(module).__name__
         if kind.endswith("RMSNorm"):
             monkeypatch.setattr(module, "forward", partial(_rms, module, kind.startswith("Gemma")))
+        elif kind.startswith("Cohere") and kind.endswith("LayerNorm"):
+            monkeypatch.setattr(module, "forward", partial(_centred, module))
     softmax = torch.nn.functional.softmax
     monkeypatch.setattr(torch.nn.functional, "softmax", lambda x, dim, dtype=None: softmax(x, dim=dim))
     monkeypatch.setattr(Tensor, "float", lambda x: x)
@@ -110,6 +112,11 @@ def unrounded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
 def _rms(module: Any, plus_one: bool, x: Tensor) -> Tensor:
     eps = module.eps if plus_one else module.variance_epsilon
     return x * (x.square().mean(-1, keepdim=True) + eps).rsqrt() * (module.weight + 1 if plus_one else module.weight)
+
+
+def _centred(module: Any, x: Tensor) -> Tensor:
+    x = x - x.mean(-1, keepdim=True)
+    return x * (x.square().mean(-1, keepdim=True) + module.variance_epsilon).rsqrt() * module.weight
 
 
 @dataclass(frozen=True)

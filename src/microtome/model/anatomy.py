@@ -12,7 +12,8 @@ from transformers.pytorch_utils import Conv1D
 
 from microtome.core.errors import NotSupported
 from microtome.core.sites import KINDS, Site
-from microtome.model.family import Family
+from microtome.model.experts import Experts
+from microtome.model.family import Family, Settings
 from microtome.model.network import Network
 from microtome.model.norms import Norm, measured
 
@@ -56,10 +57,16 @@ class Sizes:
 
 
 class Layer:
-    """One decoder layer's parts. Weights are views on the module's own: nothing is copied but experts."""
+    """One decoder layer's parts. Weights are views on the module's own: only experts, and what is scaled, are copied.
 
-    def __init__(self, block: nn.Module, family: Family, sizes: Sizes, *, parallel: bool):
-        self.block, self.family, self.sizes, self.parallel = block, family, sizes, parallel
+    Attributes:
+        parallel: whether both branches read the stream that enters the layer.
+        scale: by what the layer multiplies what a branch adds; in `w_o`, `b_o`, `w_down` and `b_down` already.
+    """
+
+    def __init__(self, block: nn.Module, family: Family, sizes: Sizes, settings: Settings):
+        self.block, self.family, self.sizes = block, family, sizes
+        self.parallel, self.scale = settings.parallel, settings.branch_scale
         self.attention = block.get_submodule(family.attention)
         self.heads_out = block.get_submodule(family.heads_out)
         self.mlp = block.get_submodule(family.mlp)
@@ -114,19 +121,25 @@ class Layer:
     @property
     def w_o(self) -> Float[Tensor, "d h c"]:
         """Output weights, head by head."""
-        return matrix(self.heads_out).reshape(self.sizes.d, self.sizes.h, self.sizes.c)
+        return _times(self.scale, matrix(self.heads_out)).reshape(self.sizes.d, self.sizes.h, self.sizes.c)
 
     @property
     def b_o(self) -> Float[Tensor, "d"] | None:
         """Output bias, or None."""
-        return constant(self.heads_out)
+        bias = constant(self.heads_out)
+        return None if bias is None else _times(self.scale, bias)
+
+    @property
+    def sinks(self) -> Float[Tensor, "h"] | None:
+        """What each head's softmax holds beside its keys, or None."""
+        found = self.attention._parameters.get("sinks")
+        return None if found is None else found.detach()
 
     @property
     def n_units(self) -> int:
         """Hidden units of the MLP; with experts, over all of them."""
         if self.experts is not None:
-            down = self.experts.get_parameter("down_proj")
-            return down.shape[0] * down.shape[2]
+            return self.experts.n_units
         return matrix(self.part(self.family.down)).shape[1]
 
     @property
@@ -146,9 +159,7 @@ class Layer:
 
     def _gate_rows(self, *, first: bool) -> Float[Tensor, "u d"]:
         if self.experts is not None:
-            both = self.experts.get_parameter("gate_up_proj").detach()
-            half = both.shape[1] // 2
-            return (both[:, :half] if first else both[:, half:]).reshape(-1, both.shape[2])
+            return self.experts.w_in(first=first)
         rows = matrix(self._projection(first=first))
         if self.family.mlp_layout == "fused":
             half = rows.shape[0] // 2
@@ -163,7 +174,7 @@ class Layer:
     def bias_in(self, *, first: bool) -> Float[Tensor, "u"] | None:
         """The bias of the gate (`first`) or of the second factor, or None."""
         if self.experts is not None:
-            return None
+            return self.experts.bias_in(first=first)
         bias = constant(self._projection(first=first))
         if bias is None or self.family.mlp_layout != "fused":
             return bias
@@ -174,29 +185,33 @@ class Layer:
     def w_down(self) -> Float[Tensor, "d u"]:
         """What each hidden unit writes, before any post-norm."""
         if self.experts is not None:
-            down = self.experts.get_parameter("down_proj").detach()
-            return down.permute(1, 0, 2).reshape(down.shape[1], -1)
-        return matrix(self.part(self.family.down))
+            return _times(self.scale, self.experts.w_down)
+        return _times(self.scale, matrix(self.part(self.family.down)))
 
     @property
     def b_down(self) -> Float[Tensor, "d"] | None:
-        """The down projection's bias, or None."""
-        return None if self.experts is not None else constant(self.part(self.family.down))
+        """The down projection's bias, or None; of experts see `Experts.constant`."""
+        bias = None if self.experts is not None else constant(self.part(self.family.down))
+        return None if bias is None else _times(self.scale, bias)
 
     @property
     def activation(self) -> Activation:
-        """The nonlinearity, as the module itself applies it."""
-        if self.experts is not None:
-            return self.experts.get_submodule("act_fn")
+        """The nonlinearity, as the module itself applies it; of experts see `Experts.units`."""
         return self.part(self.family.activation)
 
 
-def _experts(block: nn.Module, family: Family) -> nn.Module | None:
+def _times(scale: float, weight: Tensor) -> Tensor:
+    """The weight itself where nothing scales it."""
+    return weight if scale == 1 else weight * scale
+
+
+def _experts(block: nn.Module, family: Family) -> Experts | None:
     """The stacked experts where this layer has them; the config decides layer by layer."""
-    if family.experts is None:
+    if family.sparse is None:
         return None
-    parent, _, name = family.experts.rpartition(".")
-    return dict(block.get_submodule(parent).named_children()).get(name)
+    parent, _, name = family.sparse.experts.rpartition(".")
+    found = dict(block.get_submodule(parent).named_children()).get(name)
+    return None if found is None else Experts(found, block.get_submodule(family.sparse.router), family.sparse)
 
 
 class Anatomy(Network):
@@ -206,12 +221,12 @@ class Anatomy(Network):
 
     def __init__(self, module: PreTrainedModel, family: Family):
         super().__init__(module)
-        self.family = family
         self.config: PretrainedConfig = module.config.get_text_config()
-        self.parallel = family.parallel(self.config)
+        self.family = family = family.at(self.config)
+        self.settings = family.settings(self.config)
         blocks = _blocks(module, family)
         self.sizes = _sizes(self.config, blocks[0], family, self.unembed)
-        self.layers = [Layer(block, family, self.sizes, parallel=self.parallel) for block in blocks]
+        self.layers = [Layer(block, family, self.sizes, self.settings) for block in blocks]
 
     @property
     def embed(self) -> nn.Module:
@@ -245,19 +260,31 @@ class Anatomy(Network):
 
     @property
     def w_u(self) -> Float[Tensor, "v d"]:
-        """Unembedding rows, often the same tensor as the embedding's: never edited in place."""
-        return matrix(self.unembed)
+        """Unembedding rows, often the same tensor as the embedding's: never edited in place.
+
+        Where a constant scales the logits it is in them, and they are a copy, made at each call.
+        """
+        return _times(self.settings.logit_scale, matrix(self.unembed))
 
     @property
     def b_u(self) -> Float[Tensor, "v"] | None:
         """The unembedding's bias, or None."""
-        return constant(self.unembed)
+        bias = constant(self.unembed)
+        return None if bias is None else _times(self.settings.logit_scale, bias)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether both branches of a layer read the stream that enters it."""
+        return self.settings.parallel
+
+    def read_out(self, stream: Float[Tensor, "*b d"]) -> Float[Tensor, "*b v"]:
+        """Logits of a stream: the network's own final norm and unembedding, scale and soft-cap included."""
+        return self.capped(_times(self.settings.logit_scale, self.unembed(self.final_norm_module(stream))))
 
     @property
     def softcap(self) -> float | None:
         """The cap on the final logits, or None."""
-        key = self.family.softcap
-        return None if key is None else getattr(self.config, key)
+        return self.settings.softcap
 
     def capped(self, logits: Float[Tensor, "*b v"]) -> Float[Tensor, "*b v"]:
         """Logits after the final soft-cap, cap · tanh(logits / cap), where there is one."""

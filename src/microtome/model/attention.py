@@ -30,13 +30,15 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    softcap: float | None = None,
-    **_: Any,
+    **beside: Any,
 ) -> tuple[Tensor, Tensor]:
     """Eager attention, watched. Shapes as transformers passes them: `[b, h, p, c]`, k and v `[b, g, p, c]`.
 
     The softmax runs in float32, as eager's does, or in float64 for float64 models: there eager rounds,
     and a check of exactness would measure that rounding.
+
+    Args:
+        beside: of what else a module passes, `softcap` caps the scores, and `s_aux` holds the heads' sinks.
 
     Returns:
         each head's mix of values `[b, p, h, c]` and the pattern `[b, h, p, p]`.
@@ -50,14 +52,22 @@ def attention(
     values = value.repeat_interleave(repeats, dim=1)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = torch.matmul(query, keys.transpose(2, 3)) * scale
-    if softcap is not None:
+    if (softcap := beside.get("softcap")) is not None:
         scores = torch.tanh(scores / softcap) * softcap
     if attention_mask is not None:
         scores = scores + attention_mask
     scores = watch("scores", scores)
-    exact = torch.float64 if scores.dtype == torch.float64 else torch.float32
-    pattern = watch("pattern", scores.softmax(-1, dtype=exact).to(query.dtype))
+    pattern = watch("pattern", pattern_of(scores, beside.get("s_aux")).to(query.dtype))
     return torch.matmul(pattern, values).transpose(1, 2).contiguous(), pattern
+
+
+def pattern_of(scores: Tensor, sinks: Tensor | None) -> Tensor:
+    """The softmax over keys `[b, h, p, p]`; a head's sink `[h]` takes part in it as a key that has no value."""
+    exact = torch.float64 if scores.dtype == torch.float64 else torch.float32
+    if sinks is None:
+        return scores.softmax(-1, dtype=exact)
+    sink = sinks[None, :, None, None].expand(*scores.shape[:-1], 1).to(scores.dtype)
+    return torch.cat([scores, sink], -1).softmax(-1, dtype=exact)[..., :-1]
 
 
 def _unwatched(name: str, tensor: Tensor) -> Tensor:

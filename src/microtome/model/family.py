@@ -13,14 +13,52 @@ from transformers import PretrainedConfig
 from microtome.core.registry import Registry
 
 
-def never(config: PretrainedConfig) -> bool:
-    """Sequential at any setting."""
-    return False
+@dataclass(frozen=True)
+class Settings:
+    """What a config decides of a family beside where its parts lie.
+
+    Attributes:
+        parallel: whether both branches read the stream entering the layer.
+        branch_scale: by what a layer multiplies what each branch adds, outside of any module.
+        logit_scale: by what the network multiplies what its unembedding gives.
+        softcap: a cap on the final logits, or None.
+    """
+
+    parallel: bool = False
+    branch_scale: float = 1.0
+    logit_scale: float = 1.0
+    softcap: float | None = None
 
 
-def always(config: PretrainedConfig) -> bool:
-    """Parallel at any setting."""
-    return True
+@dataclass(frozen=True)
+class Sparse:
+    """Where layers that have experts keep them.
+
+    Attributes:
+        experts: the module of stacked experts, from a layer.
+        router: the module that chooses among them, from a layer.
+        woven: gate and up are columns in turn, of matrices that stand transposed and have biases, and 1 is added to up;
+            otherwise all gate rows of an expert come before its up rows.
+    """
+
+    experts: str = "mlp.experts"
+    router: str = "mlp.gate"
+    woven: bool = False
+
+
+def plain(config: PretrainedConfig) -> Settings:
+    """Branches one after the other, and nothing scaled or capped, at any setting."""
+    return Settings()
+
+
+def parallel(config: PretrainedConfig) -> Settings:
+    """Parallel branches at any setting."""
+    return Settings(parallel=True)
+
+
+def as_written(config: PretrainedConfig) -> dict[str, Any]:
+    """The table as it stands, at any setting."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -37,10 +75,10 @@ class Family:
         gate, up, down: the MLP's matrices; `gate` is the first matrix where there is no gate.
             `mlp_layout`: `gated`, `fused` (gate rows, then up rows, in `gate`), `plain` (no gate).
         activation: the MLP's nonlinearity.
-        experts: the module of stacked experts, in layers that have one.
+        sparse: of layers that have experts in the place of these matrices.
         *_norm: norms before and after each branch, None where there is none.
-        parallel: whether both branches read the stream entering the layer.
-        softcap: the config key of a cap on the final logits.
+        settings: what the config decides beside.
+        variant: rows of this table that differ at a config's settings.
     """
 
     layers: str = "model.layers"
@@ -58,17 +96,21 @@ class Family:
     down: str = "mlp.down_proj"
     mlp_layout: Literal["gated", "fused", "plain"] = "gated"
     activation: str = "mlp.act_fn"
-    experts: str | None = None
+    sparse: Sparse | None = None
     attn_norm: str | None = "input_layernorm"
     attn_post_norm: str | None = None
     mlp_norm: str | None = "post_attention_layernorm"
     mlp_post_norm: str | None = None
-    parallel: Callable[[PretrainedConfig], bool] = never
-    softcap: str | None = None
+    settings: Callable[[PretrainedConfig], Settings] = plain
+    variant: Callable[[PretrainedConfig], dict[str, Any]] = as_written
 
     def but(self, **changes: Any) -> "Family":
         """A relative that differs only in what is named."""
         return replace(self, **changes)
+
+    def at(self, config: PretrainedConfig) -> "Family":
+        """The table for a config's settings."""
+        return self.but(**self.variant(config))
 
 
 FAMILIES: Registry[Family] = Registry("family", folder="microtome.model.families")

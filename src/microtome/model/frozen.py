@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from microtome.core.errors import WrongUse
 from microtome.model.anatomy import Anatomy, Layer
+from microtome.model.experts import Experts
 from microtome.model.frozen_attention import FrozenAttention
 from microtome.model.norms import plus, scale_of, through
 from microtome.model.run import Run
-from microtome.model.taps import routing
 
 if TYPE_CHECKING:
     from microtome.model.model import Model
@@ -142,8 +142,10 @@ class FrozenLayer:
 
     @cached_property
     def mlp_constant(self) -> Float[Tensor, "p d"]:
-        """What the MLP adds whatever its units: the down projection's and the post-norm's biases."""
+        """What the MLP adds whatever its units: the down projections' and the post-norm's biases."""
         layer = self.layer
+        if layer.experts is not None:
+            return layer.experts.constant(layer.experts.shares(self.mlp_in))
         raw = plus(torch.zeros_like(self.stream), layer.b_down)
         return through(layer.mlp_post_norm, self.mlp_post_scale, raw)
 
@@ -227,25 +229,23 @@ def freeze(model: "Model", inputs: Any) -> Frozen:
 
 def _gates(layer: Layer, run: Run, index: int) -> Gates:
     if layer.experts is not None:
-        gate, up, share = _expert_inputs(layer, layer.experts, run[f"mlp.in.{index}"][0])
-    else:
-        gate = run[f"mlp.gate.{index}"][0]
-        up = run[f"mlp.up.{index}"][0] if layer.gated else None
-        share = torch.ones((), dtype=gate.dtype, device=gate.device)
+        return _expert_gates(layer.experts, run[f"mlp.in.{index}"][0])
+    gate = run[f"mlp.gate.{index}"][0]
     with torch.no_grad():
-        ratio = torch.where(gate == 0, ACTIVATION_AT_ZERO, layer.activation(gate) / gate) * share
-    if up is None:
-        return Gates(ratio, None)
+        ratio = torch.where(gate == 0, ACTIVATION_AT_ZERO, layer.activation(gate) / gate)
+    return _half(ratio, gate, run[f"mlp.up.{index}"][0]) if layer.gated else Gates(ratio, None)
+
+
+def _expert_gates(experts: Experts, x: Float[Tensor, "p d"]) -> Gates:
+    with torch.no_grad():
+        gate, up = experts.factors(x)
+        product = gate * up
+        ratio = torch.where(product == 0, ACTIVATION_AT_ZERO, experts.units(gate, up) / product)
+        return _half(ratio * experts.over_units(experts.shares(x)), gate, up)
+
+
+def _half(ratio: Tensor, gate: Tensor, up: Tensor) -> Gates:
     return Gates(ratio * up / 2, ratio * gate / 2)
-
-
-def _expert_inputs(layer: Layer, experts: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gates and second factors of all experts, and the routing weight of each unit's expert."""
-    with torch.no_grad():
-        _, weights, chosen = layer.mlp.get_submodule("gate")(x)
-    both = experts.get_parameter("gate_up_proj").detach()
-    share = routing(weights, chosen, both.shape[0]).to(x.dtype)
-    return x @ layer.w_gate.T, x @ layer.w_up.T, share.repeat_interleave(both.shape[1] // 2, 1)
 
 
 def _of(bias: Tensor | None, units: Tensor) -> Tensor | None:

@@ -118,6 +118,5 @@ def logit_lens(model: "Model", inputs: Any, target: str | int | None, edits: Edi
 
 def read_out(model: "Model", stream: Float[Tensor, "*b d"]) -> Float[Tensor, "*b v"]:
     """Logits of a stream: the model's own final norm and unembedding, soft-cap included."""
-    anatomy = model.anatomy
     with torch.no_grad():
-        return anatomy.capped(anatomy.unembed(anatomy.final_norm_module(stream)))
+        return model.anatomy.read_out(stream)

@@ -21,21 +21,22 @@ class Norm:
     """y = centre(x) · s(x) · weight + bias, with s(x) one number a position.
 
     Attributes:
-        raw: the module's own weight, `[d]`: a view, so that what is changed in the module is changed here.
+        raw: the module's own weight, `[d]`, or `[h, c]` where each head has its own: a view, so that what is changed in
+            the module is changed here.
         plus_one: whether 1 + raw multiplies, as in Gemma, or raw itself.
         bias: `[d]`, or None; a view too.
         eps: inside the square root.
         centred: LayerNorm subtracts the mean over d, RMS norms do not.
     """
 
-    raw: Float[Tensor, "d"]
+    raw: Float[Tensor, "*d"]
     plus_one: bool
-    bias: Float[Tensor, "d"] | None
+    bias: Float[Tensor, "*d"] | None
     eps: float
     centred: bool
 
     @property
-    def weight(self) -> Float[Tensor, "d"]:
+    def weight(self) -> Float[Tensor, "*d"]:
         """What multiplies."""
         return self.raw + 1 if self.plus_one else self.raw
 
@@ -69,7 +70,7 @@ def measured(module: nn.Module) -> Norm:
     raw = module.get_parameter("weight").detach()
     bias = module._parameters.get("bias")
     eps = float(getattr(module, "variance_epsilon", getattr(module, "eps", 0.0)))
-    x = torch.randn(4, raw.shape[-1], generator=torch.Generator().manual_seed(0)).to(raw.device) * 3 + 1
+    x = torch.randn(4, *raw.shape, generator=torch.Generator().manual_seed(0)).to(raw.device) * 3 + 1
     expected = _output_in_float32(module, x)
     constant = None if bias is None else bias.detach()
     errors = {}
@@ -88,7 +89,7 @@ def measured(module: nn.Module) -> Norm:
     )
 
 
-def _output_in_float32(module: nn.Module, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+def _output_in_float32(module: nn.Module, x: Float[Tensor, "n *d"]) -> Float[Tensor, "n *d"]:
     """What the module gives in float32, whatever its dtype: in bfloat16 all formulas look alike."""
     wide = {name: tensor.detach().float() for name, tensor in module.named_parameters()}
     with torch.no_grad():

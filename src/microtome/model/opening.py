@@ -57,20 +57,32 @@ def open(
 
 
 def network_of(module: nn.Module) -> Network:
-    """The module with its family's table laid over it, or alone where no family is called like its `model_type`."""
-    if isinstance(module, PreTrainedModel) and module.config.model_type in FAMILIES:
+    """The module with its family's table laid over it, or alone where it is of no family."""
+    if isinstance(module, PreTrainedModel) and family_name(module) in FAMILIES:
         return anatomy_of(module)
     return Network(module)
+
+
+def family_name(module: PreTrainedModel) -> str:
+    """The family that a module is of: its `model_type`, or the one that its class or an ancestor was made for.
+
+    A config with a `model_type` of its own, or a class derived from a known one, is a member of the family as long as
+    its certificate says so.
+    """
+    ancestors = [one for one in type(module).__mro__ if issubclass(one, PreTrainedModel)]
+    made_for = [one.config_class.model_type for one in ancestors if one.config_class is not None]
+    kinds = [module.config.model_type, *made_for]
+    return next((kind for kind in kinds if kind in FAMILIES), kinds[0])
 
 
 def anatomy_of(module: PreTrainedModel) -> Anatomy:
     """Lays its family's table over a module.
 
     Raises:
-        UnknownName: no family is called like its `model_type`.
+        UnknownName: no family is called like its `model_type`, nor was its class made for one.
         NotSupported: the module lacks what the table names.
     """
-    anatomy = Anatomy(module, FAMILIES.get(module.config.model_type))
+    anatomy = Anatomy(module, FAMILIES.get(family_name(module)))
     if any(layer.experts is not None for layer in anatomy.layers):
         # The grouped kernels refuse float64 and differ from the plain loop in the last bits.
         module.set_experts_implementation("eager")

@@ -53,7 +53,8 @@ def replay(frozen: Frozen, embed: Float[Tensor, "p d"], *, cut: bool) -> Replay:
         for layer in frozen.layers:
             stack.enter_context(_held(anatomy, layer, kept, cut=cut))
         stack.enter_context(_norm_held(anatomy.final_norm_module, anatomy.final_norm, frozen.final_scale))
-        stack.callback(anatomy.unembed.register_forward_hook(partial(_keep_logits, kept)).remove)
+        keep = partial(_keep_logits, kept, anatomy.settings.logit_scale)
+        stack.callback(anatomy.unembed.register_forward_hook(keep).remove)
         anatomy.module(input_ids=ids, use_cache=False)
     return kept
 
@@ -67,8 +68,8 @@ def _entering(embed: Tensor) -> Any:
     return hook
 
 
-def _keep_logits(kept: Replay, module: nn.Module, args: Any, output: Tensor) -> None:
-    kept.logits = output[0]
+def _keep_logits(kept: Replay, scale: float, module: nn.Module, args: Any, output: Tensor) -> None:
+    kept.logits = output[0] * scale
 
 
 @contextmanager
@@ -124,7 +125,7 @@ def _units_held(anatomy: Anatomy, frozen: FrozenLayer, kept: Replay, *, cut: boo
         return (place.put(args[0], fill()), *args[1:])
 
     def at_output(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return (fill()[0] @ layer.w_down.T).reshape(output.shape)
+        return (fill()[0] @ layer.w_down.T + frozen.mlp_constant).reshape(output.shape)
 
     handles = [layer.mlp.register_forward_pre_hook(remember, with_kwargs=True)]
     if place.when == "input":

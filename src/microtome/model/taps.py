@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from microtome.core.errors import NotSupported, SiteNotFound
 from microtome.core.sites import Site
 from microtome.model.anatomy import Anatomy, Layer
+from microtome.model.experts import routing
 from microtome.model.network import Network
 
 When = Literal["input", "output", "attention"]
@@ -123,7 +124,7 @@ def _of_layer(kind: str, layer: Layer) -> Tap:
             heads = (layer.sizes.h, layer.sizes.c)
             return Tap(layer.heads_out, "input", lambda x: x.unflatten(-1, heads), lambda x, new: new.flatten(-2))
         case "attn.out":
-            return Tap(_after(layer, layer.attention, family.attn_post_norm), "output")
+            return _branch(layer, layer.attention, family.attn_post_norm)
         case "resid_mid":
             return _between(layer)
         case "mlp.in":
@@ -149,8 +150,21 @@ def _of_layer(kind: str, layer: Layer) -> Tap:
         case "mlp.neurons":
             return Tap(layer.part(family.down), "input")
         case "mlp.out":
-            return Tap(_after(layer, layer.mlp, family.mlp_post_norm), "output")
+            return _branch(layer, layer.mlp, family.mlp_post_norm)
     raise AssertionError(f"the table of sites has {kind!r} and the taps do not")
+
+
+def _branch(layer: Layer, branch: nn.Module, post_norm: str | None) -> Tap:
+    """What a branch adds to the stream, also where the layer scales what the module gave."""
+    after, scale = _after(layer, branch, post_norm), layer.scale
+    if scale == 1:
+        return Tap(after, "output")
+
+    def put(raw: Tensor, new: Tensor) -> Tensor:
+        kept = raw.detach()  # only the difference is written, so that an unedited pass keeps its bits
+        return kept + (new - kept * scale) / scale
+
+    return Tap(after, "output", lambda raw: raw * scale, put)
 
 
 def _after(layer: Layer, branch: nn.Module, post_norm: str | None) -> nn.Module:
@@ -181,16 +195,16 @@ def _between(layer: Layer) -> Tap:
     It is the stream entering the layer plus what attention adds; a new value goes in through what
     attention adds. Only the difference is written, so that an unedited pass keeps its bits.
     """
-    held = _Held()
+    held, scale = _Held(), layer.scale
 
     def put(added: Tensor, new: Tensor) -> Tensor:
         kept = added.detach()
-        return kept + (new - (held.inputs[0] + kept))
+        return kept + (new - (held.inputs[0] + kept * scale)) / scale
 
     return Tap(
         _after(layer, layer.attention, layer.family.attn_post_norm),
         "output",
-        get=lambda added: held.inputs[0] + added,
+        get=lambda added: held.inputs[0] + added * scale,
         put=put,
         before=(layer.block, held.hold),
     )
@@ -214,11 +228,13 @@ def _sparse(kind: str, site: Site, layer: Layer, call_shape: CallShape) -> Tap:
 
     def put(out: Tensor, new: Tensor) -> Tensor:
         # The difference alone is written, so that an unedited pass keeps its bits; its gradient is the
-        # whole gradient, because the untouched output is cut.
+        # whole gradient, because the untouched output is cut, but for what passes the units by.
         change = (new - get(out).detach()).flatten(0, 1)
-        return out.detach() + change @ layer.w_down.T
+        _, chosen, weights = held.inputs[:3]
+        beside = experts.constant(routing(weights, chosen, experts.n))
+        return out.detach() + change @ layer.w_down.T + (beside - beside.detach()).to(out.dtype)
 
-    return Tap(experts, "output", get, put, before=(experts, held.hold))
+    return Tap(experts.module, "output", get, put, before=(experts.module, held.hold))
 
 
 def routed_units(layer: Layer, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
@@ -228,11 +244,5 @@ def routed_units(layer: Layer, x: Tensor, chosen: Tensor, weights: Tensor) -> Te
     """
     experts = layer.experts
     assert experts is not None
-    both = torch.einsum("nd,eod->neo", x, experts.get_parameter("gate_up_proj"))
-    units = layer.activation(_first_half(both)) * _last_half(both)
-    return (units * routing(weights, chosen, units.shape[1])[..., None].to(units.dtype)).flatten(1)
-
-
-def routing(weights: Tensor, chosen: Tensor, n_experts: int) -> Tensor:
-    """Each token's weight for every expert, zero where it was not sent, `[tokens, experts]`."""
-    return weights.new_zeros(weights.shape[0], n_experts).scatter(1, chosen, weights)
+    units = experts.units(*experts.factors(x))
+    return units * experts.over_units(routing(weights, chosen, experts.n).to(units.dtype))

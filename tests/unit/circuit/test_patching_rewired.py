@@ -48,7 +48,7 @@ def test_a_patched_source_reaches_nothing_before_it(case):
     here = case.rewired(bench, case.absent(bench.rows, zero=False), patched[None])
     clean, other = case.outputs(bench.rows)
     final = case.model.run(bench.rows.clean, ["resid.final"])["resid.final"] + other[:, -1] - clean[:, -1]
-    logits = case.anatomy.unembed(case.anatomy.final_norm_module(final))
+    logits = case.anatomy.unembed(case.anatomy.final_norm_module(final)) * case.anatomy.settings.logit_scale
     answers = torch.stack([row[-1, pair.target[0]] - row[-1, pair.against[0]]
                            for row, pair in zip(logits, bench.rows.pairs, strict=True)])  # fmt: skip
     torch.testing.assert_close(here, answers, rtol=0, atol=1e-6)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from microtome.model import anatomy as anatomy_module
 from microtome.model.anatomy import Anatomy, Layer
-from microtome.model.family import FAMILIES, Family, always, never
+from microtome.model.family import FAMILIES, Family, parallel, plain
 from microtome.model.frozen import FrozenLayer
 from microtome.model.frozen_attention import FrozenAttention
 from microtome.model.measuring import measure
@@ -110,9 +110,18 @@ def test_key_value_heads_tiled_going_up(monkeypatch):
     assert "frozen branches" in failures(tiny_model("llama"))
 
 
-@pytest.mark.parametrize("family, parallel", [("gpt_neox", never), ("phi", never), ("llama", always)])
-def test_branches_in_sequence_taken_for_parallel_ones_or_the_reverse(family, parallel):
-    assert {"frozen pass", "completeness of a hidden unit"} <= failures(misread(family, parallel=parallel))
+@pytest.mark.parametrize("family, settings", [("gpt_neox", plain), ("phi", plain), ("llama", parallel)])
+def test_branches_in_sequence_taken_for_parallel_ones_or_the_reverse(family, settings):
+    assert {"frozen pass", "completeness of a hidden unit"} <= failures(misread(family, settings=settings))
+
+
+@pytest.mark.parametrize("family, forgotten", [("granite", "branch_scale"), ("granite", "logit_scale")])
+def test_a_forgotten_constant(family, forgotten):
+    def settings(config):
+        return replace(FAMILIES.get(family).settings(config), **{forgotten: 1.0})
+
+    found = {"branch_scale": {"stream sum", "frozen pass"}, "logit_scale": {"frozen pass"}}[forgotten]
+    assert found <= failures(misread(family, settings=settings))
 
 
 @pytest.mark.parametrize("family", ["phi3", "mixtral"])

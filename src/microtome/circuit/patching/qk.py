@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from microtome.circuit.patching.components import components_of
 from microtome.circuit.patching.outputs import SITES, outputs
@@ -22,6 +23,9 @@ from microtome.core.errors import NotSupported, SiteNotFound, WrongUse
 from microtome.model.model import Model
 from microtome.model.norms import Norm, measured
 from microtome.model.upcast import in_float32
+
+OFF = 1e-3
+"""How far contributions may miss their score, as a share of all of them."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,8 +95,15 @@ def qk_attribution(model: Model, prompt: Any, layer: int, head: int, *, query: i
     queries, keys = _split(projections, layer, run[f"resid.{layer}"], written)
     mine, its = queries[:, at, head], keys[:, to, head * components.g // components.h]
     score = float(run[f"attn.scores.{layer}"][0, head, at, to])
-    names = (*before, "bias")
-    return QkAttribution(f"head.{layer}.{head}", at, to, score, names, mine @ its.T * told["scaling"])
+    table = mine @ its.T * told["scaling"]
+    masked = score < torch.finfo(table.dtype).min / 2  # outside the head's window
+    if not masked and abs(float(table.sum()) - score) > OFF * float(table.abs().sum()):
+        raise NotSupported(
+            f"split a score of head.{layer}.{head} into contributions",
+            found=f"contributions that sum to {float(table.sum()):.3g}, where the network computed {score:.3g}",
+            do="patch the head's query or key instead: something between the stream and the score is no linear map",
+        )
+    return QkAttribution(f"head.{layer}.{head}", at, to, score, (*before, "bias"), table)
 
 
 def _split(
@@ -140,5 +151,5 @@ def _linear(norm: Norm, x: Tensor, scale: Tensor) -> Tensor:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    weight = module._parameters.get("weight")
-    return weight is not None and weight.ndim == 1
+    """Whatever has a weight and multiplies no matrix; some norms have a weight for each head."""
+    return module._parameters.get("weight") is not None and not isinstance(module, nn.Linear | Conv1D)

@@ -2,12 +2,12 @@
 
 from transformers import PretrainedConfig
 
-from microtome.model.family import FAMILIES, Family
+from microtome.model.family import FAMILIES, Family, Settings
 
 
-def parallel(config: PretrainedConfig) -> bool:
+def settings(config: PretrainedConfig) -> Settings:
     """The config decides; Pythia is parallel."""
-    return bool(config.use_parallel_residual)
+    return Settings(parallel=bool(config.use_parallel_residual))
 
 
 NEOX = Family(
@@ -23,6 +23,6 @@ NEOX = Family(
     down="mlp.dense_4h_to_h",
     mlp_layout="plain",
     activation="mlp.act",
-    parallel=parallel,
+    settings=settings,
 )
 FAMILIES.add("gpt_neox", NEOX, summary="GPT-NeoX, Pythia: parallel branches, no gate", home=__name__)

@@ -1,6 +1,6 @@
 """Phi 1 and 2: one LayerNorm feeds both branches in parallel; biases everywhere, on the logits too."""
 
-from microtome.model.family import FAMILIES, Family, always
+from microtome.model.family import FAMILIES, Family, parallel
 
 PHI = Family(
     final_norm="model.final_layernorm",
@@ -11,6 +11,6 @@ PHI = Family(
     mlp_layout="plain",
     activation="mlp.activation_fn",
     mlp_norm="input_layernorm",
-    parallel=always,
+    settings=parallel,
 )
 FAMILIES.add("phi", PHI, summary="Phi 1, 2: one norm for both parallel branches", home=__name__)

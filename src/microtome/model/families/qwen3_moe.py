@@ -1,5 +1,5 @@
 """Qwen 3 MoE: Qwen 3 with experts in the layers that the config makes sparse."""
 
-from microtome.model.family import FAMILIES, LLAMA
+from microtome.model.family import FAMILIES, LLAMA, Sparse
 
-FAMILIES.add("qwen3_moe", LLAMA.but(experts="mlp.experts"), summary="Qwen 3 with experts", home=__name__)
+FAMILIES.add("qwen3_moe", LLAMA.but(sparse=Sparse()), summary="Qwen 3 with experts", home=__name__)

@@ -19,6 +19,7 @@ from microtome.circuit.patching.methods.attribution import first_order, named
 from microtome.circuit.patching.nodes import Place, places
 from microtome.core.config import Config
 from microtome.model import edits
+from microtome.model.attention import pattern_of
 from microtome.model.edits import Edit
 
 
@@ -85,16 +86,17 @@ def by_patterns(case: Case, bench: Bench, edits: Sequence[Edit]) -> dict[str, Fl
     for i in range(case.components.n_layers):
         scores, pattern = run[f"attn.scores.{i}"], run[f"attn.pattern.{i}"]
         gradient, stream = run.grad[f"attn.pattern.{i}"], run[f"resid.{i}"]
+        sinks = case.anatomy.layers[i].sinks
         by_query, by_key = (
             bench.projections(i, stream, last="scores", instead={part: other[f"attn.{part}.{i}"]})["scores"]
             for part in ("q", "k")
         )
-        queries = ((pattern - by_query.softmax(-1)) * gradient).sum((2, 3))
+        queries = ((pattern - pattern_of(by_query, sinks)) * gradient).sum((2, 3))
         keys = torch.zeros_like(queries)
         for position in range(scores.shape[-1]):
             changed = scores.clone()
             changed[..., position] = by_key[..., position]
-            keys += ((pattern - changed.softmax(-1)) * gradient).sum((2, 3))
+            keys += ((pattern - pattern_of(changed, sinks)) * gradient).sum((2, 3))
         found |= {f"head.{i}.{head}.q": one for head, one in enumerate(queries.unbind(1))}
         found |= {f"head.{i}.{head}.k": one for head, one in enumerate(keys.unflatten(1, (g, -1)).sum(2).unbind(1))}
     return found
