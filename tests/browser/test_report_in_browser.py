@@ -77,7 +77,7 @@ def unit_with_most_edges(graph):
 def test_the_head_says_what_was_asked_and_whether_it_holds(opened, path):
     page = opened(path)
     assert page.locator(".verdict").get_attribute("data-state") == "holds"
-    assert page.locator(".verdict h2").inner_text() == "Holds on this prompt"
+    assert page.locator(".verdict h2").inner_text() == "Holds on this prompt: enough, and needed"
     assert page.locator(".asked .chip.differs").all_inner_texts() == ["␣France", "␣Germany"]
     assert page.locator(".asked .chip.target").inner_text() == "␣is"
     assert [number(page.locator(".values data").nth(at)) for at in (0, 1)] == [4.2137, -3.905]
@@ -114,7 +114,7 @@ def test_the_verdict_stands_once_and_every_word_of_the_overview_is_explained(ope
     assert all(titles)
     find(page, "unit.")
     titles = [term.get_attribute("title") for term in page.locator(".numbers dt").all()]
-    assert len(titles) == 6
+    assert len(titles) == 7
     assert all(titles)
     assert "final norm" in page.locator(".promotes h4 span").get_attribute("title")
 
@@ -155,12 +155,14 @@ def test_a_click_pins_a_node_with_all_its_numbers(opened, graph, path):
     settle(page)
     assert pinned(page) == node["id"]
     shown = page.locator(".numbers dd data")
-    expected = [node[key] for key in ("value", "counterfactual_value", "attribution", "influence", "remainder")]
-    assert [number(shown.nth(at)) for at in range(6)] == pytest.approx([*expected, node["nonlinear"]], rel=1e-6)
+    keys = ("value", "counterfactual_value", "attribution", "direct", "influence", "remainder")
+    expected = [node[key] for key in keys]
+    assert [number(shown.nth(at)) for at in range(7)] == pytest.approx([*expected, node["nonlinear"]], rel=1e-6)
     assert float(shown.first.inner_text().replace("−", "-")) == pytest.approx(node["value"], rel=1e-3)
-    for key in ("promotes", "suppresses"):
+    for key, sign in (("promotes", 1), ("suppresses", -1)):
         weights = page.locator(f".vocabulary .{key} data")
-        assert [number(weights.nth(at)) for at in range(5)] == pytest.approx([weight for _, weight in node[key]])
+        expected = [weight for _, weight in node["moves"] if weight * sign > 0]
+        assert [number(weights.nth(at)) for at in range(5)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("key, mine, other", [("inputs", "target", "source"), ("outputs", "source", "target")])

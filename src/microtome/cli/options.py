@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from microtome.circuit.sizes import SIZES
 from microtome.core.artefact import writable
 from microtome.core.errors import WrongUse
 
@@ -30,7 +31,6 @@ ProofFile = Annotated[Path | None, typer.Option("--out", callback=to_write, help
 
 USUAL = "smollm2"  # the model that is opened where none is named
 BASIS_HELP = "The units: neurons, heads, or dictionaries by name or path; several as 'A + B'."
-SIZES = (100, 300, 1000, 3000)
 
 
 def sizes_of(text: str | None) -> tuple[int, ...] | None:

@@ -131,7 +131,7 @@ def _node(
         "remainder": float(rng.normal(0, 0.05)),
         "nonlinear": None if kind != "unit" else float(rng.normal(0, 0.01)),
         "block": None,
-        "direct": float(rng.normal(0, 0.1)),
+        "direct": round(value / 7, 6),
         "moves": [],
     }
 

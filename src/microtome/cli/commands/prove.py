@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from microtome.circuit.sizes import SIZES, usual_sizes
 from microtome.cli.app import main
-from microtome.cli.options import SIZES, USUAL, AsJson, Draws, ProofFile, Rule, Seed, Sizes, sizes_of
-from microtome.cli.ranking import usual_sizes
+from microtome.cli.options import BASIS_HELP, USUAL, AsJson, Draws, ProofFile, Rule, Seed, Sizes, sizes_of
 from microtome.cli.saying import give, say
 from microtome.core.errors import WrongUse
 
@@ -21,9 +21,7 @@ def prove(
     model: Annotated[str | None, typer.Option("--model", "-m", help="A graph's own, or smollm2.")] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Prompts of the task; 50, or a file's every row.")] = None,
     rule: Rule = None,
-    basis: Annotated[
-        str | None, typer.Option(help='The units: neurons, heads, dictionaries by name or path; several: "A + B".')
-    ] = None,
+    basis: Annotated[str | None, typer.Option(help=BASIS_HELP)] = None,
     sizes: Sizes = None,
     draws: Draws = 20,
     seed: Seed = 0,
