@@ -25,7 +25,7 @@ from microtome.dictionary.starting import untrained
 
 CLEAN, OTHER = [1, 7, 30, 12, 55, 8, 41], [1, 7, 30, 80, 55, 8, 41]
 UNITS = 32
-FAMILIES = ["gemma2", "gpt2", "gpt_neox", "llama", "mixtral"]
+FAMILIES = ["gemma2", "gpt2", "gpt_neox"]
 
 
 def made(geometry, **conventions):

@@ -9,6 +9,7 @@ from microtome.circuit.proof import Proof
 from microtome.circuit.proving import prove
 from microtome.circuit.sizes import usual_sizes
 from microtome.circuit.trace import trace
+from microtome.circuit.traced import TraceConfig
 from microtome.core.errors import MicrotomeError
 from microtome.model.model import Model
 from microtome.report.writer import report
@@ -49,7 +50,7 @@ class Explained:
 
 def explain(
     model: Model, prompt: Any, counterfactual: Any = None, *, testing: Testing | None = None,
-    page: str | Path | None = None, **traced: Any,
+    rule: str | None = None, page: str | Path | None = None, **traced: Any,
 ) -> Explained:  # fmt: skip
     """Traces a prompt, proves the circuit, and writes the report.
 
@@ -57,6 +58,7 @@ def explain(
         model: opened by `microtome.open`.
         prompt, counterfactual: as for `trace`.
         testing: whether and how the circuit is tested.
+        rule: by which units are ranked; None for the default.
         page: the HTML file; None for none.
         **traced: further arguments of `trace`.
 
@@ -64,7 +66,8 @@ def explain(
         MicrotomeError: what `trace` and `report` raise; a test that cannot be made is returned as `unproved`.
     """
     how = testing or Testing()
-    graph = trace(model, prompt, counterfactual, **traced)
+    config = TraceConfig() if rule is None else TraceConfig(rule)
+    graph = trace(model, prompt, counterfactual, config=config, **traced)
     proof, unproved = None, None
     if how.wanted or (how.wanted is None and counterfactual is not None):
         try:

@@ -322,7 +322,10 @@ def test_a_trace_in_units_of_the_shipped_transcoders(invoke):
     assert json.loads(again.out)["faithfulness"] == found["proof"]["faithfulness"]
 
 
-def test_what_is_no_basis_is_said(invoke):
-    done = invoke("trace", "Tom has", "--model", "tiny", "--basis", "tiny/sae")
-    assert (done.code, done.out) == (3, "")
-    assert "give transcoders, whose units read mlp.in.L and write mlp.out.L alone" in done.err
+def test_an_sae_is_a_basis_and_what_is_none_is_said(invoke):
+    done = invoke("trace", "Tom has", "--model", "tiny", "--basis", "tiny/sae", "--nodes", "20")
+    assert done.code == 0
+    assert "the model's own answers" in done.out
+    refused = invoke("trace", "Tom has", "--model", "tiny", "--basis", "tiny/sea")
+    assert (refused.code, refused.out) == (3, "")
+    assert "tiny/sae" in refused.err

@@ -72,6 +72,6 @@ def test_what_is_printed_between_pieces_of_work_reaches_standard_output_as_it_is
 
 
 def test_json_can_be_sent_to_a_file_from_a_terminal():
-    out, sent = on_terminal("from microtome.cli import main; main(['list', '--json'])")
+    out, sent = on_terminal("from microtome.cli import main; main(['list', 'task', '--json'])")
     assert json.loads(out)["task"]
     assert "capitals" not in sent

@@ -16,14 +16,13 @@ from microtome.cli.options import (
     Seed,
     Sizes,
     sizes_of,
-)  # fmt: skip
+)
 from microtome.cli.saying import give, say
 
+EXAMPLE = 'Example: microtome trace "The capital of France is" --target " Paris" --out france.html'
 
-@main.command(
-    short_help="Trace the units that produced an output, and prove them.",
-    epilog='Example: microtome trace "The capital of France is" --target " Paris" --out france.html',
-)
+
+@main.command(short_help="Trace the units that produced an output, and prove them.", epilog=EXAMPLE)
 def trace(
     prompt: Annotated[str, typer.Argument(help="The text whose continuation is explained.")],
     model: ModelName = "smollm2",
@@ -42,13 +41,12 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Traces the units that produced an output, proves the circuit, and writes the report."""
-    from microtome.circuit.traced import TraceConfig
     from microtome.model.opening import open
     from microtome.report.explaining import Testing, explain
 
-    testing, config = Testing(prove, sizes_of(sizes), draws, seed), TraceConfig() if rule is None else TraceConfig(rule)
-    traced = {"target": target, "against": against, "basis": basis, "max_nodes": nodes, "config": config}
-    found = explain(open(model), prompt, counterfactual, testing=testing, page=out, **traced)
+    testing = Testing(prove, sizes_of(sizes), draws, seed)
+    traced = {"target": target, "against": against, "basis": basis, "max_nodes": nodes}
+    found = explain(open(model), prompt, counterfactual, testing=testing, rule=rule, page=out, **traced)
     say(found.graph.summary(), as_json=as_json)
     if graph is not None:
         say(f"graph: {found.graph.save(graph)}", as_json=as_json)
