@@ -41,7 +41,9 @@ def _results() -> dict[str, str]:
 
 
 def results(panel: Panel, *left_out: str) -> list[Any]:
-    """What it takes, afresh; None for what is left out."""
+    """What it takes, afresh; None for what is left out. A panel that names none is given all, by their kinds."""
+    if not panel.takes:
+        return [{name: json.loads(text) for name, text in _results().items()}]
     return [None if name in left_out else json.loads(_results()[name]) for name in panel.takes]
 
 
@@ -88,9 +90,12 @@ def leaves_results_alone(entry: Entry[Panel]) -> Complaints:
 
 def refuses_what_it_cannot_show(entry: Entry[Panel]) -> Complaints:
     """A result without its parts is a FormatError, never another."""
-    for i, name in enumerate(entry.value.takes):
+    for i, name in enumerate(entry.value.takes or KINDS):
         given: list[Any] = results(entry.value)
-        given[i] = {}
+        if entry.value.takes:
+            given[i] = {}
+        else:
+            given[0][name] = {}
         try:
             entry.value.build(*given)
         except FormatError:
