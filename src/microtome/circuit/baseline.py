@@ -39,15 +39,15 @@ def baseline(model: Model, clean: Cut, other: Cut | None) -> Baseline:
     """
     if other is not None:
         return Baseline(other.values, other.frozen.embed, other.errors)
-    means = _neutral_means(model, clean)
-    pooled = side_by_side([means[block.name] for block in clean.blocks])
+    units, embed = _neutral_means(model, clean)
+    pooled = side_by_side(units)
     place = [0] + [1] * (clean.frozen.n_positions - 1)
     errors = {at: torch.zeros_like(error) for at, error in clean.errors.items()}
-    return Baseline(pooled[:, place], means["embed"][place], errors)
+    return Baseline(pooled[:, place], embed[place], errors)
 
 
-def _neutral_means(model: Model, cut: Cut) -> dict[str, Float[Tensor, "2 _"]]:
-    """Means of each block's units, by its name, and of the embedding: at position 0, and over all others."""
+def _neutral_means(model: Model, cut: Cut) -> tuple[list[Float[Tensor, "2 _"]], Float[Tensor, "2 d"]]:
+    """Means of each block's units, and of the embedding: at position 0, and over all others."""
     sites = dict.fromkeys(site for block in cut.blocks for site in block.sites)
     run = model.run(NEUTRAL, ["embed", *sites])
     later = run.mask.clone()
@@ -56,5 +56,4 @@ def _neutral_means(model: Model, cut: Cut) -> dict[str, Float[Tensor, "2 _"]]:
     def mean(x: Float[Tensor, "b p _"]) -> Float[Tensor, "2 _"]:
         return torch.stack([x[:, 0].mean(0), x[later].mean(0)])
 
-    found = {block.name: mean(block.encode({site: run[site] for site in block.sites})) for block in cut.blocks}
-    return found | {"embed": mean(run["embed"])}
+    return [mean(block.encode({site: run[site] for site in block.sites})) for block in cut.blocks], mean(run["embed"])

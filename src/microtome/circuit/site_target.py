@@ -68,22 +68,9 @@ def _is_site(where: str) -> bool:
     return where in ("embed", "resid.final") or (where.rpartition(".")[2].isdigit() and where[0] in "arm")
 
 
-@dataclass(frozen=True, eq=False)
-class VectorTarget:
-    """M = vector · what stands at a site, at one position.
+class _Inside:
+    """What targets inside the model have in common: one name, and nothing against it."""
 
-    Attributes:
-        site: where.
-        unit: the coordinate that the vector is, or None.
-        vector: `[w]`, or None for the coordinate.
-        position: negative from the end.
-        name: what it is called.
-    """
-
-    site: str
-    unit: int | None
-    vector: Float[Tensor, "w"] | None
-    position: int
     name: str
 
     @property
@@ -100,6 +87,25 @@ class VectorTarget:
     def label(self) -> str:
         """See `Target`."""
         return self.name
+
+
+@dataclass(frozen=True, eq=False)
+class VectorTarget(_Inside):
+    """M = vector · what stands at a site, at one position.
+
+    Attributes:
+        site: where.
+        unit: the coordinate that the vector is, or None.
+        vector: `[w]`, or None for the coordinate.
+        position: negative from the end.
+        name: what it is called.
+    """
+
+    site: str
+    unit: int | None
+    vector: Float[Tensor, "w"] | None
+    position: int
+    name: str
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -204,7 +210,7 @@ class VectorTarget:
 
 
 @dataclass(frozen=True, eq=False)
-class UnitTarget:
+class UnitTarget(_Inside):
     """M = the activation of a dictionary's unit at one position.
 
     Attributes:
@@ -222,25 +228,10 @@ class UnitTarget:
     name: str
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """See `Target`."""
-        return (self.name,)
-
-    @property
-    def against_texts(self) -> tuple[str, ...]:
-        """See `Target`."""
-        return ()
-
-    @property
     def number(self) -> int:
         """The unit's block."""
         starts = self.dictionary.geometry.starts
         return next(i for i in range(len(starts) - 1) if starts[i] <= self.unit < starts[i + 1])
-
-    @property
-    def label(self) -> str:
-        """See `Target`."""
-        return self.name
 
     @property
     def sites(self) -> tuple[str, ...]:

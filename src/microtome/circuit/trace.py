@@ -101,12 +101,11 @@ def _carriers(question: Question, flow: Change, scores: Float[Tensor, "k p u"], 
     """The chosen units, of which there must be some."""
     chosen = choose(scores * flow.differs, n)
     if not len(chosen):
-        raise WrongUse(
-            f"trace the answer at position {question.target.position}",
-            found="no unit up to there that carries anything to it"
-            + f": the prompts part at position {flow.start}" * flow.against,
-            do="read the target at a later position, or change what stands before it",
-        )
+        found = "no unit up to there that carries anything to it"
+        if flow.against:
+            found += f": the prompts part at position {flow.start}"
+        do = "read the target at a later position, or change what stands before it"
+        raise WrongUse(f"trace the answer at position {question.target.position}", found=found, do=do)
     return chosen
 
 

@@ -50,7 +50,8 @@ def report(
         WrongUse: no `path`, or one that cannot be written; something else where results should stand.
     """
     if results and isinstance(results[-1], str | Path) and path is None:
-        *results, path = results  # pyright: ignore[reportAssignmentType]
+        path = results[-1]
+        results = results[:-1]
     if path is None:
         raise WrongUse("write a report", found="no path", do='name the file: path="report.html"')
     shown = [_plain(one) for one in results if one is not None]

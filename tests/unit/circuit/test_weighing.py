@@ -101,3 +101,24 @@ def test_one_size_has_no_area():
     proof = weigh(single, {}, plan, "task", CARD)
     assert proof.area is None
     assert proof.areas == {}
+
+
+@pytest.mark.parametrize(
+    "circuit, left, holds, needed, says",
+    [
+        (0.8, 0.1, True, True, "They are needed too (0.1"),
+        (0.8, 0.95, True, False, "They are not shown to be needed: removing them does not beat removing"),
+        (0.1, 0.1, False, True, "Yet they are needed (0.1"),
+        (0.1, 0.95, False, False, "Nor are they shown to be needed"),
+    ],
+)
+def test_a_verdict_speaks_of_both_sides(circuit, left, holds, needed, says):
+    """Enough, needed, both, neither: what is left is set by hand, its nulls as `prompts` has them."""
+    made = []
+    for one in prompts(30, circuit, 0.3):
+        removed = one.removed.copy()
+        removed[:, 0] = one.empty + left * one.span
+        made.append(replace(one, removed=removed))
+    verdict = proof_of(made, "task").verdict
+    assert (verdict.holds, verdict.needed) == (holds, needed)
+    assert says in verdict.words
