@@ -228,14 +228,14 @@ class Graph:
         return [f"  the model's own answers: {best}", *warning]
 
     def _strongest(self) -> list[str]:
-        """The strongest edge that ends in the target or a unit, with the head that carried most of it."""
+        """The edge of which one head carried most, with that head."""
         carried = [edge for edge in self.edges if edge.heads]
         if not carried:
             return []
-        edge = max(carried, key=lambda one: abs(one.weight))
+        edge = max(carried, key=lambda one: abs(one.heads[0][2]))
         layer, head, weight = edge.heads[0]
         ends = f"{edge.source} to {edge.target} {edge.weight:+.3f}"
-        return [f"  strongest edge through attention: {ends}, of which head {layer}.{head} carried {weight:+.3f}"]
+        return [f"  most carried by one head: {ends}, of which head {layer}.{head} carried {weight:+.3f}"]
 
 
 def _short(value: Any) -> str:

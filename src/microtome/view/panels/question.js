@@ -79,7 +79,7 @@ function answersOf({ warning, sides }) {
     const shown = new Set(top.map(([token]) => token));
     const asked = named.filter(([token]) => !shown.has(token));
     const names = new Set(named.map(([token]) => token));
-    const rows = [...top.map((one) => row(one, names.has(one[0]) ? "asked" : "")), ...asked.map((one) => row(one, "asked"))];
+    const rows = [...top.map((one) => row(one, names.has(one[0]) ? "named" : "")), ...asked.map((one) => row(one, "named"))];
     return make("div", {}, make("p", { class: "metric" }, where), make("ol", { class: "answers" }, rows));
   };
   return [warning === null ? null : make("p", { class: "warning" }, warning), make("div", { class: "sides" }, sides.map(side))].filter((part) => part !== null);
