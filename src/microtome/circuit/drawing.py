@@ -10,7 +10,7 @@ from torch import Tensor
 
 from microtome.circuit.edges import EdgeMatrix, from_outside, from_units, read_vectors
 from microtome.circuit.graph import Edge, Graph, Node
-from microtome.circuit.influence import Kept, connected, influence, prune, shares
+from microtome.circuit.influence import GraphScores, Kept, connected, graph_scores, influence, prune, shares
 from microtome.circuit.loadings import head_loadings, strongest
 from microtome.circuit.nodes import names, node_of, with_tokens
 from microtome.circuit.operator import LinearOperator
@@ -38,11 +38,13 @@ class _Pruned:
         weights: `[n + 1, s + 3]`.
         kept: what is drawn.
         carried: influence of each column.
+        scores: of the whole graph.
     """
 
     weights: Float[np.ndarray, "t c"]
     kept: Kept
     carried: Float[np.ndarray, "c"]
+    scores: GraphScores
 
     @property
     def sources(self) -> int:
@@ -60,21 +62,26 @@ def draw(traced: Traced, config: TraceConfig, card: RunCard) -> Graph:
     """
     pruned = _pruned(traced.matrix, config)
     nodes = _nodes(traced, pruned)
-    return _assemble(traced, config, card, nodes, _edges(traced, pruned, nodes))
+    edges = _edges(traced, pruned, nodes)
+    return _assemble(traced, config, card, nodes, edges, _numbers(traced, pruned, len(edges)))
 
 
 def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
     weights = np.pad(matrix.terms.cpu().numpy(), ((0, 0), (0, 1)))
     n, columns = len(weights) - 1, weights.shape[1]
     rows = np.array([*range(n), columns - 1])
-    start, always, never = np.zeros(columns), np.zeros(columns, bool), np.zeros(columns, bool)
+    start = np.zeros(columns)
     start[-1] = 1.0
-    always[matrix.columns.slices["embedding"]] = always[-1] = True
+    tokens, errors, never = (np.zeros(columns, bool) for _ in range(3))
+    tokens[matrix.columns.slices["embedding"]] = True
     never[-3:-1] = True
+    errors[matrix.columns.slices["error"]] = True
+    always = tokens | (start > 0)
     share = shares(weights)
     kept = prune(share, rows, start, always, never, node_share=config.node_share, edge_share=config.edge_share)
     kept = connected(kept.nodes, _strongest(weights, kept.edges, config.most_edges), rows, always)
-    return _Pruned(weights, kept, influence(share, rows, start) + start)
+    scores = graph_scores(share, rows, start, tokens, errors | never)
+    return _Pruned(weights, kept, influence(share, rows, start) + start, scores)
 
 
 def _strongest(weights: Float[np.ndarray, "t c"], edges: Bool[np.ndarray, "t c"], most: int) -> Bool[np.ndarray, "t c"]:
@@ -139,24 +146,36 @@ def _heads(traced: Traced, drawn: list[Pair]) -> dict[Pair, Float[Tensor, "l h"]
     return dict(zip(pairs, found, strict=True))
 
 
-def _assemble(
-    traced: Traced, config: TraceConfig, card: RunCard, nodes: dict[int, Node], edges: tuple[Edge, ...]
-) -> Graph:
-    question, matrix, flow = traced.question, traced.matrix, traced.flow
-    model, clean, target = question.model, question.clean.frozen, question.target
-    other = None if question.other is None else question.other.frozen
-    n = len(traced.chosen)
+def _numbers(traced: Traced, pruned: _Pruned, drawn_edges: int) -> dict[str, Any]:
+    """Figures of the whole graph, what is drawn of it and what is not."""
+    matrix, flow, n = traced.matrix, traced.flow, len(traced.chosen)
     explained = float(matrix.linear[n].sum() / matrix.value[n]) if float(matrix.value[n]) else 0.0
     numbers: dict[str, Any] = {
         "candidates": int((traced.scores.units != 0).sum()),
         "units": n,
-        "drawn_nodes": len(nodes),
-        "drawn_edges": len(edges),
+        "drawn_nodes": int(pruned.kept.nodes.sum()),
+        "drawn_edges": drawn_edges,
         "direct_share_of_target": explained,
         "largest_imbalance": float(matrix.imbalance().max()),
+        "replacement_score": pruned.scores.replacement,
+        "completeness_score": pruned.scores.completeness,
     }
     if flow.against:
-        numbers["differing_share"] = int(flow.differs.sum()) / question.clean.n_candidates
+        numbers["differing_share"] = int(flow.differs.sum()) / traced.question.clean.n_candidates
+    return numbers
+
+
+def _assemble(
+    traced: Traced,
+    config: TraceConfig,
+    card: RunCard,
+    nodes: dict[int, Node],
+    edges: tuple[Edge, ...],
+    numbers: dict[str, Any],
+) -> Graph:
+    question, matrix = traced.question, traced.matrix
+    model, clean, target = question.model, question.clean.frozen, question.target
+    other = None if question.other is None else question.other.frozen
     texts = tuple(token_text(model, i) for i in clean.ids)
     logit = nodes[max(nodes)]
     return Graph(

@@ -106,21 +106,22 @@ def direct_edges(clean: Cut, flow: Change, target: Target, chosen: Chosen) -> Ed
         chosen: the units that become nodes.
     """
     readers = read_vectors(clean, target, chosen)
-    operator, everywhere = LinearOperator(clean, flow.start), from_outside(flow)
+    operator, errors = LinearOperator(clean, flow.start), from_errors(flow)
     together = _Together(flow, _others(clean, flow, chosen), len(clean.frozen.layers))
     matrix = _own_terms(clean, flow, target, chosen, readers)
-    columns = matrix.columns
-    matrix.units[:] = between_units(operator, readers, from_units(clean, flow, chosen))
+    slices = matrix.columns.slices
+    found = between(operator, readers, Placed.joined([from_units(clean, flow, chosen), *errors]))
+    matrix.units[:], matrix.terms[:, slices["error"]] = found[:, : len(chosen)], found[:, len(chosen) :]
     exact = Placed(readers.owners, readers.stops, readers.positions, precise(readers.vectors), readers.n)
-    matrix.terms[:, columns.slices["embedding"].start : columns.slices["error"].stop] = carried_up(
-        operator, exact, everywhere
+    matrix.terms[:, slices["embedding"].start : slices["position"].stop] = carried_up(
+        operator, exact, from_embeddings(flow)
     )
-    matrix.terms[:, columns.slices["bias"].start :] += _arriving(operator, together, exact)
+    matrix.terms[:, slices["bias"].start :] += _arriving(operator, together, exact)
     return matrix
 
 
-def between_units(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
-    """Edges from units, carried whichever way is less work: up from where they write, or down from where they read."""
+def between(operator: LinearOperator, readers: Placed, sources: Placed) -> Float[Tensor, "t n"]:
+    """Edges from sources to readers: carried up from where they write or down from where they read, as is less work."""
     frozen = operator.frozen
     top = leaving(Place(len(frozen.layers), "resid"))
     up = (frozen.n_positions - sources.owner_positions()) * (top - sources.first_stops(upwards=True))
@@ -198,7 +199,7 @@ def _gathered(parts: list[Placed], n: int) -> Placed:
 
 def from_outside(flow: Change) -> Placed:
     """What no unit wrote: token embeddings, learned positions, errors."""
-    return Placed.joined([from_embeddings(flow), *(from_error(flow, place) for place in flow.errors)])
+    return Placed.joined([from_embeddings(flow), *from_errors(flow)])
 
 
 def from_embeddings(flow: Change) -> Placed:
@@ -208,10 +209,10 @@ def from_embeddings(flow: Change) -> Placed:
     return Placed.of(arriving(Place(0, "resid")), positions, precise(torch.cat(tables)))
 
 
-def from_error(flow: Change, place: Place) -> Placed:
-    """What at a place no unit wrote, position by position."""
+def from_errors(flow: Change) -> list[Placed]:
+    """What no unit wrote, place by place, position by position."""
     positions = torch.arange(len(flow.embed), device=flow.embed.device)
-    return Placed.of(leaving(place), positions, precise(flow.errors[place]))
+    return [Placed.of(leaving(place), positions, error) for place, error in flow.errors.items()]
 
 
 def _others(clean: Cut, flow: Change, chosen: Chosen) -> dict[int, Float[Tensor, "p d"]]:

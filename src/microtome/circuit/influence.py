@@ -36,6 +36,44 @@ def influence(
 
 
 @dataclass(frozen=True)
+class GraphScores:
+    """How far back to the tokens a graph leads (Ameisen et al. 2025, "Circuit Tracing", graph scores); from 0 to 1.
+
+    Errors are all inputs that no node stands for: errors of dictionaries, remainders, what the operator misses.
+
+    Attributes:
+        replacement: of the influence that ends at tokens or at errors, the share that ends at tokens.
+        completeness: of what nodes are given, weighed by their own influence, the share that is no error.
+    """
+
+    replacement: float
+    completeness: float
+
+
+def graph_scores(
+    share: Float[np.ndarray, "t s"],
+    rows: Int[np.ndarray, "t"],
+    start: Float[np.ndarray, "s"],
+    tokens: Bool[np.ndarray, "s"],
+    errors: Bool[np.ndarray, "s"],
+) -> GraphScores:
+    """Both scores of a graph before it is pruned.
+
+    Args:
+        share, rows, start: as for `influence`.
+        tokens, errors: of all columns. What is neither, such as biases, ends no path that counts.
+    """
+    carried = influence(share, rows, start)
+    of_tokens, of_errors = carried[tokens].sum(), carried[errors].sum()
+    weight = (carried + start)[rows]
+    missing = share[:, errors].sum(1)
+    return GraphScores(
+        float(of_tokens / max(of_tokens + of_errors, EPSILON)),
+        float(1 - weight @ missing / max(weight.sum(), EPSILON)),
+    )
+
+
+@dataclass(frozen=True)
 class Kept:
     """What pruning keeps.
 
@@ -77,11 +115,12 @@ def prune(
 
 def _top(score: Float[np.ndarray, "n"], share: float) -> Bool[np.ndarray, "n"]:
     """The largest scores whose cumulative share stays within the bound; never what scores nothing."""
-    order = np.argsort(-score, kind="stable")
+    scoring = (score > 0).nonzero()[0]
+    order = scoring[np.argsort(-score[scoring], kind="stable")]
     cumulative = np.cumsum(score[order]) / max(score.sum(), EPSILON)
     kept = np.zeros(len(score), bool)
     kept[order[cumulative <= share + EPSILON]] = True
-    return kept & (score > 0)
+    return kept
 
 
 def connected(

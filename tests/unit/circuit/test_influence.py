@@ -7,7 +7,7 @@ logit reads f1 (4), f0 (1) and the error (−3).
 import numpy as np
 import pytest
 
-from microtome.circuit.influence import influence, prune, shares
+from microtome.circuit.influence import GraphScores, graph_scores, influence, prune, shares
 
 F0, F1, E0, T0, L0 = range(5)
 WEIGHTS = np.array([[0, 0, 0, 3, 0], [2, 0, -2, 0, 0], [1, 4, -3, 0, 0]], float)
@@ -29,6 +29,20 @@ def test_influence_is_the_inverse():
 def test_sources_share_all_of_it():
     found = influence(shares(WEIGHTS), ROWS, START)
     assert found[T0] + found[E0] == pytest.approx(1)
+
+
+def test_scores_by_hand():
+    """f0 is given nothing but its token; f1 half of it by the error, the logit three eighths."""
+    tokens, errors = np.arange(5) == T0, np.arange(5) == E0
+    found = graph_scores(shares(WEIGHTS), ROWS, START, tokens, errors)
+    assert found.replacement == pytest.approx(0.375)
+    assert found.completeness == pytest.approx(1.25 / 1.875)
+
+
+def test_a_graph_without_errors_has_full_scores():
+    whole = np.array([[0, 0, 0, 3, 0], [2, 0, 0, 0, 0], [1, 4, 0, 0, 0]], float)
+    tokens, errors = np.arange(5) == T0, np.arange(5) == E0
+    assert graph_scores(shares(whole), ROWS, START, tokens, errors) == GraphScores(1.0, 1.0)
 
 
 def test_scaling_a_row_changes_nothing():

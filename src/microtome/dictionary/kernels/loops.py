@@ -270,6 +270,9 @@ def top_of_each(product, given, k, wanted, into):
         guess, rate = GUESS, RATE
         for row in range(block * HEIGHT, min(t, (block + 1) * HEIGHT)):
             _scores(product, row, bias, scale, bits, scores)
+            if not scores.any():  # padding: nothing is above zero, and equal scores take fifty times as long to choose
+                counts[row] = 0
+                continue
             bound = -np.inf
             if wanted < u:
                 bound, guess, rate = bound_of(scores, wanted, guess, rate)
