@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from microtome.circuit.basis import Cut, side_by_side
+from microtome.circuit.neutral_means import neutral_means
 from microtome.circuit.places import Place
 from microtome.model.model import Model
-from microtome.model.neutral import NEUTRAL
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,8 @@ def baseline(model: Model, clean: Cut, other: Cut | None) -> Baseline:
     """
     if other is not None:
         return Baseline(other.values, other.frozen.embed, other.errors)
-    units, embed = _neutral_means(model, clean)
-    pooled = side_by_side(units)
+    found = neutral_means(model, clean.blocks)
     place = [0] + [1] * (clean.frozen.n_positions - 1)
+    units = side_by_side([means[:, block.columns] for means, block in zip(found.units, clean.blocks, strict=True)])
     errors = {at: torch.zeros_like(error) for at, error in clean.errors.items()}
-    return Baseline(pooled[:, place], embed[place], errors)
-
-
-def _neutral_means(model: Model, cut: Cut) -> tuple[list[Float[Tensor, "2 _"]], Float[Tensor, "2 d"]]:
-    """Means of each block's units, and of the embedding: at position 0, and over all others."""
-    sites = dict.fromkeys(site for block in cut.blocks for site in block.sites)
-    run = model.run(NEUTRAL, ["embed", *sites])
-    later = run.mask.clone()
-    later[:, 0] = False
-
-    def mean(x: Float[Tensor, "b p _"]) -> Float[Tensor, "2 _"]:
-        return torch.stack([x[:, 0].mean(0), x[later].mean(0)])
-
-    return [mean(block.encode({site: run[site] for site in block.sites})) for block in cut.blocks], mean(run["embed"])
+    return Baseline(units[:, place], found.embed[place], errors)

@@ -40,10 +40,12 @@ class BlockUnits(Protocol):
         name: what the block is called in a graph, such as `mlp.neurons.3` or `resid.15`.
         layer: in which its nodes are drawn.
         reads, writes: places. None of those that it reads lies above one that it writes.
+        origin: whose units they are: a fingerprint of the weights, or nothing where they are the model's own.
         ids: what the basis calls the unit of each column, rising.
+        columns: which of the block's units, counted from its first, each column stands for.
         values: activations.
         n_units: how many units the block has, with those that no column stands for.
-        sites: where `encode` finds activations.
+        sites: where `means` finds what is read.
         live: sites whose gradients in a live pass `live_gradients` takes.
     """
 
@@ -51,7 +53,9 @@ class BlockUnits(Protocol):
     layer: int
     reads: tuple[Place, ...]
     writes: tuple[Place, ...]
+    origin: str
     ids: Int[Tensor, "u"]
+    columns: Int[Tensor, "u"]
     values: Float[Tensor, "p u"]
     n_units: int
     sites: tuple[str, ...]
@@ -90,8 +94,8 @@ class BlockUnits(Protocol):
         """From a live pass's gradients at the sites `live` to those on its units."""
         ...
 
-    def encode(self, x: Mapping[str, Tensor]) -> Float[Tensor, "b p u"]:
-        """Activations on any inputs, from what stands at `sites` there."""
+    def means(self, x: Mapping[str, Tensor]) -> Float[Tensor, "n_units"]:
+        """Activations of all the block's units, averaged over tokens, from what stands at `sites`, a row a token."""
         ...
 
     def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:

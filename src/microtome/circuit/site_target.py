@@ -315,7 +315,7 @@ class UnitTarget(_Inside):
         own = torch.tensor([self.unit - geometry.starts[self.number]], device=found.ids.device)
         mine = found.ids == own
         alone = replace(found, ids=found.ids[mine], positions=found.positions[mine], values=found.values[mine])
-        return DictionaryBlock(frozen, alone, own)
+        return DictionaryBlock(frozen, alone, self.called, own)
 
 
 def watched(sites: set[str], metric: Callable[[Mapping[str, Tensor]], Float[Tensor, ""]]) -> Live:

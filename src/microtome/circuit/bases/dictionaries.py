@@ -15,8 +15,9 @@ from microtome.circuit.basis import Slice, Written
 from microtome.circuit.placeable import require_places, stream_place
 from microtome.circuit.places import Place, place_of
 from microtome.circuit.standing import norm_before, onto_stream, standing
-from microtome.core.fingerprint import of_module
+from microtome.core.fingerprint import of_module, of_value
 from microtome.dictionary.basis import At, Beside, Lines, on_prompt
+from microtome.dictionary.blockwise import active
 from microtome.dictionary.dictionary import Dictionary
 from microtome.model import edits
 from microtome.model.edits import Edit
@@ -49,12 +50,14 @@ class DictionaryBlock:
     Args:
         frozen: the prompt.
         found: what the dictionary finds there.
+        origin: the dictionary's fingerprint.
         ids: of the units that get a column, counted from the block's first, rising.
     """
 
-    def __init__(self, frozen: Frozen, found: At, ids: Int[Tensor, "u"]):
+    def __init__(self, frozen: Frozen, found: At, origin: str, ids: Int[Tensor, "u"]):
         lines, n_layers = found.lines, len(frozen.layers)
-        self.frozen, self.dictionary, self.ids = frozen, lines.dictionary, ids + lines.first
+        self.frozen, self.dictionary, self.origin = frozen, lines.dictionary, origin
+        self.ids, self.columns, self._number = ids + lines.first, ids, lines.number
         self.n_units = lines.block.block.units
         self.sites, self.live = tuple(lines.given), tuple(lines.returned)
         self.name = self.live[0]
@@ -112,10 +115,12 @@ class DictionaryBlock:
         parts = [(found[one.site].flatten(1) * one.returned) @ one.vectors.T for one in self._written.values()]
         return torch.stack(parts).sum(0)
 
-    def encode(self, x: Mapping[str, Tensor]) -> Float[Tensor, "b p u"]:
-        """See `BlockUnits.encode`."""
-        flat = {site: x[site].flatten(2) for site in self.sites}
-        return self.dictionary.coder.amounts(self.ids.tolist(), flat).to(flat[self.sites[0]])
+    def means(self, x: Mapping[str, Tensor]) -> Float[Tensor, "n_units"]:
+        """See `BlockUnits.means`."""
+        flat = {site: x[site].flatten(1) for site in self.sites}
+        found = active(self.dictionary, self._number, flat)
+        total = found.values.new_zeros(self.n_units).index_add(0, found.picks.ids, found.values.detach())
+        return total / len(flat[self.sites[0]])
 
     def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:
         """See `BlockUnits.set`."""
@@ -173,6 +178,7 @@ class DictionaryUnits:
             "writes": list(dictionary.writes),
             "units": dictionary.n_units,
         }
+        self.origin = _origin(dictionary, self.card["weights"])
 
     def cut(self, prompts: Sequence[Frozen]) -> list[Slice]:
         """See `Part.cut`."""
@@ -187,12 +193,13 @@ class DictionaryUnits:
         by_block = zip(*(blocks for blocks, _ in found), strict=True)
         columns = [torch.cat([one.ids for one in same]).unique() for same in by_block]
         return [
-            _slice(prompt, blocks, beside, columns) for prompt, (blocks, beside) in zip(prompts, found, strict=True)
+            _slice(prompt, blocks, beside, self.origin, columns)
+            for prompt, (blocks, beside) in zip(prompts, found, strict=True)
         ]
 
 
-def _slice(prompt: Frozen, blocks: list[At], beside: dict[str, Beside], columns: list[Tensor]) -> Slice:
-    made = [DictionaryBlock(prompt, one, ids) for one, ids in zip(blocks, columns, strict=True)]
+def _slice(prompt: Frozen, blocks: list[At], beside: dict[str, Beside], origin: str, columns: list[Tensor]) -> Slice:
+    made = [DictionaryBlock(prompt, one, origin, ids) for one, ids in zip(blocks, columns, strict=True)]
     n_layers = len(prompt.layers)
     return Slice(made, {stream_place(site, n_layers): _beside(prompt, site, one) for site, one in beside.items()})
 
@@ -216,6 +223,13 @@ def _beside(prompt: Frozen, site: str, found: Beside) -> Written:
 
 def _all(prompt: Frozen, sites: Sequence[str]) -> dict[str, Float[Tensor, "p w"]]:
     return {site: standing(prompt, site) for site in sites}
+
+
+def _origin(dictionary: Dictionary, weights: str) -> str:
+    """All that says which units these are and when they are active: settings are no weights."""
+    architecture = dictionary.architecture
+    settings = (dictionary.geometry, architecture, dictionary.conventions)
+    return of_value([weights, architecture.name, *(one.to_dict() for one in settings)])
 
 
 def as_model(dictionary: Dictionary, model: Model) -> Dictionary:

@@ -23,8 +23,8 @@ class HeadBlock:
     def __init__(self, frozen: FrozenLayer):
         self.attention, self.layer = frozen.attention, frozen.index
         self.values, self.n_units = frozen.attention.heads, frozen.attention.heads.shape[1]
-        self.ids = torch.arange(self.n_units, device=self.values.device)
-        self.name = f"attn.heads.{self.layer}"
+        self.ids = self.columns = torch.arange(self.n_units, device=self.values.device)
+        self.name, self.origin = f"attn.heads.{self.layer}", ""
         self.sites = self.live = (self.name,)
         self.reads, self.writes = (Place(self.layer, "attn.heads"),), (Place(self.layer, "attn.out"),)
         self._sizes = frozen.layer.sizes
@@ -62,9 +62,9 @@ class HeadBlock:
         """See `BlockUnits.live_gradients`."""
         return found[self.name].flatten(1)
 
-    def encode(self, x: Mapping[str, Tensor]) -> Float[Tensor, "b p u"]:
-        """See `BlockUnits.encode`."""
-        return x[self.name].flatten(2)
+    def means(self, x: Mapping[str, Tensor]) -> Float[Tensor, "u"]:
+        """See `BlockUnits.means`."""
+        return x[self.name].flatten(1).mean(0)
 
     def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:
         """See `BlockUnits.set`."""

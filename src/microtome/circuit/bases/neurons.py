@@ -19,8 +19,8 @@ class NeuronBlock:
     def __init__(self, frozen: FrozenLayer):
         self.frozen, self.layer = frozen, frozen.index
         self.values, self.n_units = frozen.neurons, frozen.neurons.shape[1]
-        self.ids = torch.arange(self.n_units, device=self.values.device)
-        self.name = f"mlp.neurons.{self.layer}"
+        self.ids = self.columns = torch.arange(self.n_units, device=self.values.device)
+        self.name, self.origin = f"mlp.neurons.{self.layer}", ""
         self.sites = self.live = (self.name,)
         self.reads, self.writes = (Place(self.layer, "mlp.in"),), (Place(self.layer, "mlp.out"),)
 
@@ -58,9 +58,9 @@ class NeuronBlock:
         """See `BlockUnits.live_gradients`."""
         return found[self.name]
 
-    def encode(self, x: Mapping[str, Tensor]) -> Float[Tensor, "b p u"]:
-        """See `BlockUnits.encode`."""
-        return x[self.name]
+    def means(self, x: Mapping[str, Tensor]) -> Float[Tensor, "u"]:
+        """See `BlockUnits.means`."""
+        return x[self.name].mean(0)
 
     def set(self, values: Float[Tensor, "p u"], where: Bool[Tensor, "s p u"]) -> Edit:
         """See `BlockUnits.set`."""

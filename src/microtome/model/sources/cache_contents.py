@@ -14,6 +14,7 @@ MADE_AGAIN = {
     "models": "networks converted from .gguf files",
     "opened": "fingerprints and certificates of models that were opened",
     "corpora": "texts taken out of packages",
+    "baselines": "units of bases averaged over the neutral prompts",
 }
 """Parts of the cache that cost nothing but time when they are gone."""
 WORK = {"dictionaries": "dictionaries kept by name, which somebody trained"}
