@@ -19,7 +19,7 @@ from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTransco
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from memory import PeakAbove  # noqa: E402
+from memory import PeakAbove, touched  # noqa: E402
 
 
 def transcoders(file: str, k: int) -> TranscoderSet:
@@ -40,6 +40,7 @@ def main() -> None:
         setup["model"], transcoders(setup["weights"], setup["k"]), backend="nnsight", device=torch.device("cpu"),
         dtype=torch.float32,
     )  # fmt: skip
+    touched(model, *model.transcoders)
     with PeakAbove() as peak:
         start = time.perf_counter()
         graph = attribute(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from microtome.circuit.edges import EdgeMatrix, from_outside, from_units, read_vectors
 from microtome.circuit.graph import Edge, Graph, Node
-from microtome.circuit.influence import GraphScores, Kept, connected, graph_scores, influence, prune, shares
+from microtome.circuit.influence import GraphScores, Kept, Shares, connected, graph_scores, prune
 from microtome.circuit.loadings import head_loadings, strongest
 from microtome.circuit.nodes import names, node_of, with_tokens
 from microtome.circuit.operator import LinearOperator
@@ -77,11 +77,10 @@ def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
     never[-3:-1] = True
     errors[matrix.columns.slices["error"]] = True
     always = tokens | (start > 0)
-    share = shares(weights)
-    kept = prune(share, rows, start, always, never, node_share=config.node_share, edge_share=config.edge_share)
+    shares = Shares.of(weights, rows, start)
+    kept = prune(shares, always, never, node_share=config.node_share, edge_share=config.edge_share)
     kept = connected(kept.nodes, _strongest(weights, kept.edges, config.most_edges), rows, always)
-    scores = graph_scores(share, rows, start, tokens, errors | never)
-    return _Pruned(weights, kept, influence(share, rows, start) + start, scores)
+    return _Pruned(weights, kept, shares.influence + start, graph_scores(shares, tokens, errors | never))
 
 
 def _strongest(weights: Float[np.ndarray, "t c"], edges: Bool[np.ndarray, "t c"], most: int) -> Bool[np.ndarray, "t c"]:

@@ -6,6 +6,7 @@ over all paths to the target.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,25 +15,43 @@ from scipy.linalg import solve_triangular
 EPSILON = 1e-10
 
 
-def shares(weights: Float[np.ndarray, "t s"]) -> Float[np.ndarray, "t s"]:
-    """Absolute weights, each row divided by its sum; an empty row stays empty."""
-    absolute = np.abs(weights)
-    return absolute / np.maximum(absolute.sum(1, keepdims=True), EPSILON)
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """What share of its input each node has from every other.
 
-
-def influence(
-    share: Float[np.ndarray, "t s"], rows: Int[np.ndarray, "t"], start: Float[np.ndarray, "s"]
-) -> Float[np.ndarray, "s"]:
-    """Influence of every source on the target: start · (A + A² + …) = start · ((1 − A)⁻¹ − 1), A having no cycle.
-
-    Args:
-        share: rows of targets, columns of all nodes; each row stands after those of its sources.
+    Attributes:
+        given: rows of targets, columns of all nodes; each row stands after those of its sources, and sums to 1.
         rows: the column that each row's node has.
         start: weight of the target nodes (the logit's probability or 1), zero elsewhere.
     """
-    among = share[:, rows]
-    carried = solve_triangular(-among, start[rows], trans=1, lower=True, unit_diagonal=True)
-    return carried @ share
+
+    given: Float[np.ndarray, "t s"]
+    rows: Int[np.ndarray, "t"]
+    start: Float[np.ndarray, "s"]
+
+    @classmethod
+    def of(
+        cls, weights: Float[np.ndarray, "t s"], rows: Int[np.ndarray, "t"], start: Float[np.ndarray, "s"]
+    ) -> "Shares":
+        """Absolute weights, each row divided by its sum; an empty row stays empty."""
+        given = np.abs(weights)
+        given /= np.maximum(given.sum(1, keepdims=True), EPSILON)
+        return cls(given, rows, start)
+
+    @cached_property
+    def influence(self) -> Float[np.ndarray, "s"]:
+        """Of every source on the target: start · (A + A² + …) = start · ((1 − A)⁻¹ − 1), A having no cycle."""
+        among = self.given[:, self.rows]
+        np.negative(among, out=among)
+        carried = solve_triangular(among, self.start[self.rows], trans=1, lower=True, unit_diagonal=True)
+        return carried @ self.given
+
+    def within(self, nodes: Bool[np.ndarray, "s"], beside: Bool[np.ndarray, "s"]) -> "Shares":
+        """Of some nodes alone, and of columns beside them that are none; shares stay what they were."""
+        columns = np.flatnonzero(nodes | beside)
+        rows = self.rows[nodes[self.rows]]
+        given = self.given[np.ix_(nodes[self.rows], nodes | beside)]
+        return Shares(given, np.searchsorted(columns, rows), self.start[columns])
 
 
 @dataclass(frozen=True)
@@ -50,23 +69,16 @@ class GraphScores:
     completeness: float
 
 
-def graph_scores(
-    share: Float[np.ndarray, "t s"],
-    rows: Int[np.ndarray, "t"],
-    start: Float[np.ndarray, "s"],
-    tokens: Bool[np.ndarray, "s"],
-    errors: Bool[np.ndarray, "s"],
-) -> GraphScores:
+def graph_scores(shares: Shares, tokens: Bool[np.ndarray, "s"], errors: Bool[np.ndarray, "s"]) -> GraphScores:
     """Both scores of a graph before it is pruned.
 
     Args:
-        share, rows, start: as for `influence`.
+        shares: of all columns.
         tokens, errors: of all columns. What is neither, such as biases, ends no path that counts.
     """
-    carried = influence(share, rows, start)
-    of_tokens, of_errors = carried[tokens].sum(), carried[errors].sum()
-    weight = (carried + start)[rows]
-    missing = share[:, errors].sum(1)
+    of_tokens, of_errors = shares.influence[tokens].sum(), shares.influence[errors].sum()
+    weight = (shares.influence + shares.start)[shares.rows]
+    missing = shares.given[:, errors].sum(1)
     return GraphScores(
         float(of_tokens / max(of_tokens + of_errors, EPSILON)),
         float(1 - weight @ missing / max(weight.sum(), EPSILON)),
@@ -86,9 +98,7 @@ class Kept:
 
 
 def prune(
-    share: Float[np.ndarray, "t s"],
-    rows: Int[np.ndarray, "t"],
-    start: Float[np.ndarray, "s"],
+    shares: Shares,
     always: Bool[np.ndarray, "s"],
     never: Bool[np.ndarray, "s"],
     *,
@@ -98,18 +108,19 @@ def prune(
     """Keeps the nodes, then the edges, that carry the given shares of all influence.
 
     Args:
-        share, rows, start: as for `influence`.
+        shares: of all columns.
         always: columns kept whatever they carry (tokens, the logit).
         never: columns that are no nodes (remainders): they have their share of what nodes are given, and are not drawn.
         node_share: of the influence of all nodes that are drawn or not, the cumulative share that kept ones may reach.
         edge_share: likewise for edges of the pruned graph.
     """
-    carried = influence(share, rows, start)
-    nodes = _top(carried * ~(never | always), node_share) | always
-    alive = share * nodes[rows][:, None] * (nodes | never)[None]
-    inner = influence(alive, rows, start)
-    score = alive * (inner + start)[rows][:, None] * ~never
-    edges = _top(score.ravel(), edge_share).reshape(score.shape) & nodes[None]
+    rows = shares.rows
+    nodes = _top(shares.influence * ~(never | always), node_share) | always
+    alive = shares.within(nodes, never)
+    score = alive.given * (alive.influence + alive.start)[alive.rows][:, None]
+    score[:, never[nodes | never]] = 0
+    edges = np.zeros(shares.given.shape, bool)
+    edges[np.ix_(nodes[rows], nodes | never)] = _top(score.ravel(), edge_share).reshape(score.shape)
     return connected(nodes, edges, rows, always)
 
 

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from microtome.circuit.graph import FORMAT, Edge, Graph, Kind, Node, Side
-from microtome.circuit.influence import influence, shares
+from microtome.circuit.influence import Shares
 from microtome.circuit.patching.components import Components
 from microtome.circuit.patching.components import Edge as Pair
 from microtome.circuit.patching.scores import Scores
@@ -65,7 +65,7 @@ def _influence(order: list[str], edges: list[Edge], attributions: dict[str, floa
         weights[place[edge.target], place[edge.source]] += abs(edge.weight)
     start = np.zeros(len(order))
     start[place["logit"]] = 1.0
-    found = influence(shares(weights), np.arange(len(order)), start) + start
+    found = Shares.of(weights, np.arange(len(order)), start).influence + start
     return {name: float(min(found[i], 1.0)) for name, i in place.items()}
 
 
