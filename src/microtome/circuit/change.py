@@ -216,7 +216,7 @@ def _branch_constants(cut: Cut) -> dict[int, Float[Tensor, "p _"]]:
 
 
 def precise(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """In float64, where the device has it: a budget must come out to better than the float32 of the network."""
+    """In float64, where the device has it: sums must be exact to better than the float32 of the network."""
     return x if x.device.type == "mps" else x.double()
 
 

@@ -1,7 +1,7 @@
 """A method: settings, and a way from a case to scores of nodes and edges. One file each in `methods/`.
 
 Sign, for every method: positive supports the target. A score is M(clean) − M(with the node or edge at its
-counterfactual value), exactly or to first order, meant over rows: noising. Denoising, where it is offered, is
+counterfactual value), exactly or to first order, averaged over rows: noising. Denoising, where it is offered, is
 M(counterfactual, with the node at its clean value) − M(counterfactual).
 """
 

@@ -49,7 +49,7 @@ class Acdc(Config):
             )
 
     def score(self, case: Case) -> Found:
-        """What each edge's absence cost when its turn came, M(before) − M(after), meant over rows."""
+        """What each edge's absence cost when its turn came, M(before) − M(after), averaged over rows."""
         components, trial = case.components, _Trial(case, zero=self.ablation == "zero")
         scores: dict[Edge, float] = {}
         left: list[Edge] = []

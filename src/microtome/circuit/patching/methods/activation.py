@@ -40,7 +40,7 @@ class ActivationPatching(Config):
             raise WrongUse("patch activations", found=f"direction={self.direction!r}", do="say 'noise' or 'denoise'")
 
     def score(self, case: Case) -> Found:
-        """M(clean) − M(patched), or with `denoise` M(patched) − M(counterfactual), meant over rows."""
+        """M(clean) − M(patched), or with `denoise` M(patched) − M(counterfactual), averaged over rows."""
         nodes = places(case.anatomy, self.kinds)
         total = torch.zeros(len(nodes), dtype=torch.float64)
         for bench in case.benches():

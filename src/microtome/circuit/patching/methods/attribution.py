@@ -32,7 +32,7 @@ class AttributionPatching(Config):
     kinds: tuple[str, ...] = ("embed", "head", "mlp", "unit")
 
     def score(self, case: Case) -> Found:
-        """-(n(x') - n(x)) · dM/dn at x, meant over rows."""
+        """-(n(x') - n(x)) · dM/dn at x, averaged over rows."""
         nodes = places(case.anatomy, self.kinds)
         total = sum(first_order(case, bench.rows, nodes).sum(0) for bench in case.benches())
         assert isinstance(total, Tensor)

@@ -23,7 +23,7 @@ class EdgeAttributionPatching(Config):
     """Edge attribution patching has no settings."""
 
     def score(self, case: Case) -> Found:
-        """-(z_u(x') - z_u(x)) · dM/d(input of v) at x, summed over positions and meant over rows."""
+        """-(z_u(x') - z_u(x)) · dM/d(input of v) at x, summed over positions and averaged over rows."""
         total = torch.zeros(len(case.components.sources), len(case.components.readers), dtype=torch.float64)
         for bench in case.benches():
             clean, other = case.outputs(bench.rows)

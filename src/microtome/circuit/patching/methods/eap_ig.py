@@ -47,7 +47,7 @@ class IntegratedEdges(Config):
             )
 
     def score(self, case: Case) -> Found:
-        """The source's change times the mean gradient on the way, summed over positions and meant over rows."""
+        """The source's change times the mean gradient on the way, summed over positions and averaged over rows."""
         total = torch.zeros(len(case.components.sources), len(case.components.readers), dtype=torch.float64)
         for bench in case.benches(max(1, case.size // self.steps)):
             clean, other = case.outputs(bench.rows)

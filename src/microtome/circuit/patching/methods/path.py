@@ -33,7 +33,7 @@ class PathPatching(Config):
     together: bool = False
 
     def score(self, case: Case) -> Found:
-        """M(clean) − M(edge patched), meant over rows; a node's score is that of its strongest edge."""
+        """M(clean) − M(edge patched), averaged over rows; a node's score is that of its strongest edge."""
         components = case.components
         tried = self._tried(components)
         groups = [[edge] for edge in tried]
