@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from microtome.activations.store import open_store as open_store
     from microtome.bench.measuring import measure as measure
     from microtome.circuit.graph import Graph as Graph
+    from microtome.circuit.patching.patching import patch as patch
     from microtome.circuit.proof import Proof as Proof
     from microtome.circuit.proving import prove as prove
     from microtome.circuit.site_target import target as target
@@ -51,6 +52,7 @@ _HOMES = {
     "measure": "microtome.bench.measuring",
     "open": "microtome.model.opening",
     "open_store": "microtome.activations.store",
+    "patch": "microtome.circuit.patching.patching",
     "plan": "microtome.train.planning",
     "prove": "microtome.circuit.proving",
     "report": "microtome.report.writer",

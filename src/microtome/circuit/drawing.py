@@ -161,7 +161,16 @@ def _numbers(traced: Traced, pruned: _Pruned, drawn_edges: int) -> dict[str, Any
     }
     if flow.against:
         numbers["differing_share"] = int(flow.differs.sum()) / traced.question.clean.n_candidates
+    else:
+        numbers["share_at_position_0"] = _at_position_0(traced)
     return numbers
+
+
+def _at_position_0(traced: Traced) -> float:
+    """Of the chosen units' attribution without signs, what stands at the first token, where models park attention."""
+    chosen = traced.chosen
+    scores = traced.scores.units[chosen.blocks, chosen.positions, chosen.units].abs()
+    return float(scores[chosen.positions == 0].sum() / scores.sum())
 
 
 def _assemble(

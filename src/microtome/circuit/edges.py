@@ -1,8 +1,8 @@
 """Exact direct edges among chosen units: what each wrote, carried through the frozen network to where others read.
 
 What each row (a unit, or the target) is given must sum to its value: edges from chosen units, embeddings, positions,
-errors and biases, plus the remainder (what units that were not chosen wrote), plus the nonlinear term (what the operator
-frozen at the clean prompt does not give). Every term is computed on its own, so that the sum is a test.
+errors and biases, plus the remainder (what units that were not chosen wrote), plus the nonlinear term (what the
+operator frozen at the clean prompt does not give). Every term is computed on its own, so that the sum is a test.
 """
 
 from dataclasses import dataclass, replace

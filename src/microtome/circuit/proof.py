@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from microtome.core.artefact import read_artefact, write_json
+from microtome.core.counting import counted
 from microtome.core.errors import FormatError
 from microtome.core.showing import html_of
 from microtome.evidence import Finding, Measurement, Quantity
@@ -137,7 +138,10 @@ class Proof:
             nulls = {null.name: null.mean for null in kept.nulls}
             figures = f"{kept.value:7.2f} {nulls['matched random']:8.2f} {nulls['change']:8.2f} {left.value:13.2f}"
             lines.append(f"  {size:8,} {figures}")
-        lines.append(f"  over {self.n} prompt{'s'[: self.n != 1]}; {self.differing_share:.0%} of the units differ")
+        lines.append(f"  over {counted(self.n, 'prompt')}; {self.differing_share:.0%} of the units differ")
+        if self.n == 1:
+            draws = len(self.faithfulness[0].nulls[0].draws)
+            lines.append(f"  {counted(draws, 'random set')} a size: no p-value can lie below {1 / (1 + draws):.3f}")
         if self.dropped:
             lines.append("  left out: " + ", ".join(f"{count} {why}" for why, count in self.dropped.items()))
         return "\n".join(lines)

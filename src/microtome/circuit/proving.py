@@ -18,7 +18,7 @@ from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import FORMAT, Proof
 from microtome.circuit.question import Question, ask
 from microtome.circuit.target import resolve
-from microtome.circuit.weighing import Plan, ProofConfig, weigh
+from microtome.circuit.weighing import FEWEST_DRAWS, Plan, ProofConfig, usual_draws, weigh
 from microtome.core.artefact import RunCard
 from microtome.core.errors import FormatError, WrongUse
 from microtome.core.progress import track
@@ -33,7 +33,7 @@ def prove(
     model: Model,
     claim: Graph | Task,
     sizes: tuple[int, ...] = (100, 300, 1000, 3000),
-    draws: int = 20,
+    draws: int | None = None,
     seed: int = 0,
     basis: Units | None = None,
     *,
@@ -50,7 +50,7 @@ def prove(
         model: opened by `microtome.open`.
         claim: a graph (holds on this prompt?) or a task (proven on the task?).
         sizes: numbers of units, counted among those that differ between the prompts.
-        draws: matched random sets a size.
+        draws: matched random sets a size; None for 20, and on a short prompt, where they cost little, up to 100.
         seed: of the draws and of the resampling.
         basis: the units, as for `trace`; None for the graph's own, or neurons.
         config: further settings.
@@ -66,7 +66,10 @@ def prove(
     if not isinstance(claim, (Graph, Task)):
         raise WrongUse(f"prove {claim!r}", found=f"a {type(claim).__name__}", do="give a graph, or a task: mt.task(…)")
     page = page_of("prove", recorded)
-    plan = Plan(tuple(sorted(dict.fromkeys(sizes))), draws, seed, config or ProofConfig())
+    sizes = tuple(sorted(dict.fromkeys(sizes)))
+    if draws is None:
+        draws = FEWEST_DRAWS if isinstance(claim, Task) else usual_draws(len(claim.ids), len(sizes))
+    plan = Plan(sizes, draws, seed, config or ProofConfig())
     wide = in_float32(model)
     if isinstance(claim, Graph):
         require_same_model(model, claim)

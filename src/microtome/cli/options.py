@@ -14,7 +14,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stand
 Sizes = Annotated[
     str | None, typer.Option("--sizes", help="Numbers of units to prove at, rising; by default 100,300,1000,3000.")
 ]
-Draws = Annotated[int, typer.Option("--draws", min=1, help="Matched random sets a size, for the null.")]
+Draws = Annotated[
+    int | None, typer.Option("--draws", min=1, help="Matched random sets a size; 20, more where prompts are short.")
+]
 Rule = Annotated[str | None, typer.Option("--rule", help="By which units are ranked: see `microtome list rule`.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 More = Annotated[list[str] | None, typer.Option("--set", help="Any other setting, as in lr=0.001.")]

@@ -27,7 +27,7 @@ class Testing:
 
     wanted: bool | None = None
     sizes: tuple[int, ...] | None = None
-    draws: int = 20
+    draws: int | None = None
     seed: int = 0
 
 

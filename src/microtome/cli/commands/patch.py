@@ -34,9 +34,7 @@ def patch(
 
     task = mt.task(what, n=n, seed=seed)
     opened = mt.open(model)
-    from microtome.circuit.patching.patching import patch as run
-
-    scores = run(opened, task, method, metric=metric, batch=batch, **settings)
+    scores = mt.patch(opened, task, method, metric=metric, batch=batch, **settings)
     named = [((name,) if isinstance(name, str) else name, score) for name, score in scores.top(top)]
     largest = [(" → ".join(parts), score) for parts, score in named]
     width = max((len(name) for name, _ in largest), default=0)

@@ -23,7 +23,7 @@ def prove(
     rule: Rule = None,
     basis: Annotated[str | None, typer.Option(help=BASIS_HELP)] = None,
     sizes: Sizes = None,
-    draws: Draws = 20,
+    draws: Draws = None,
     seed: Seed = 0,
     out: ProofFile = None,
     as_json: AsJson = False,

@@ -36,7 +36,7 @@ def trace(
     graph: GraphFile = None,
     prove: Annotated[bool | None, typer.Option(help="Test the circuit; done where there is a counterfactual.")] = None,
     sizes: Sizes = None,
-    draws: Draws = 20,
+    draws: Draws = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
