@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from microtome.circuit.faithfulness import PromptScores
-from microtome.circuit.weighing import Plan, ProofConfig, weigh
+from microtome.circuit.weighing import Plan, ProofConfig, usual_draws, weigh
 from microtome.core.artefact import RunCard
 from microtome.core.errors import WrongUse
 
@@ -28,6 +28,11 @@ def prompts(n: int, circuit: float, change: float, draws: int = 19, seed: int = 
 
 def proof_of(scores: list[PromptScores], level: str):
     return weigh(scores, {}, Plan(SIZES, 19, 0, ProofConfig()), level, CARD)
+
+
+def test_short_prompts_are_given_more_draws():
+    """4,000 tokens, two runs a draw and size: 5 tokens and 4 sizes would allow the most, 35 tokens the fewest."""
+    assert [usual_draws(n, 4) for n in (1, 5, 10, 20, 35, 1000)] == [100, 100, 50, 25, 20, 20]
 
 
 def test_a_circuit_that_beats_both_nulls_is_proven():

@@ -40,6 +40,16 @@ def test_a_target_that_comes_first_needs_no_warning(model):
     assert "note:" not in graph.summary()
 
 
+def test_what_stands_at_the_first_token_is_said_without_a_counterfactual(model):
+    without_start = list(model.batch(BALL).tokens[0])[1:]  # the token that every text begins with is as on average
+    graph = trace(model, without_start, target=" ball", max_nodes=40, config=TraceConfig(ranked=40))
+    at_first = sum(abs(score) for _, position, _, score in graph.ranking if position == 0)
+    every = sum(abs(score) for *_, score in graph.ranking)
+    assert 0 < at_first < every
+    assert graph.summary_numbers["share_at_position_0"] == pytest.approx(at_first / every, rel=1e-5)
+    assert "share_at_position_0" not in trace(model, BALL, BOAT, " ball", " boat", max_nodes=30).summary_numbers
+
+
 def test_a_missing_space_is_named():
     target = TokenTarget((1,), ("Paris",), (), ())
     clean = {"top": [[" Paris", 0.77], [" the", 0.06]], "named": [["Paris", 0.0001, 30]]}

@@ -48,6 +48,14 @@ def as_sets(picks: Picks) -> list[set[int]]:
 
 
 @pytest.mark.parametrize("kernels", [plain, compiled])
+def test_a_row_of_zeros_without_biases_has_no_unit(kernels, case):
+    x, weights, none = case["x"], case["weights"], torch.zeros(U)
+    picks = kernels.top_of_each(x @ weights.T, x, weights, none, case["scale"], 5)
+    assert picks.counts[2] == 0
+    assert (picks.counts[torch.arange(T) != 2] == 5).all()
+
+
+@pytest.mark.parametrize("kernels", [plain, compiled])
 def test_products_are_those_of_dense_arrays(kernels, case, picks):
     x, weights = case["x"], case["weights"]
     active = torch.randn(len(picks), generator=torch.Generator().manual_seed(2))
