@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PATIENCE = 1.0  # seconds of silence
 
@@ -13,7 +13,15 @@ class Bars(Progress):
 
     def __init__(self, console: Console):
         name, said = TextColumn("{task.description}"), TextColumn("{task.fields[said]}", markup=False)
-        columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), said)
+        columns = (
+            name,
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            said,
+        )
         # Standard output is left alone: rich would wrap it and send it to the terminal, also where it is a file.
         super().__init__(*columns, console=console, transient=True, refresh_per_second=5, redirect_stdout=False)
 

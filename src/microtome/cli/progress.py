@@ -1,12 +1,14 @@
-"""Progress on standard error: shown to a person at a terminal, for work that takes over a second."""
+"""Progress on standard error, for work that takes over a second: bars at a terminal, lines in a log."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.progress import TaskID
 
 from microtome.cli.bars import Bars
+from microtome.cli.lines import InLines
 from microtome.core.progress import shown_by
 
 
@@ -38,10 +40,11 @@ class OnTerminal:
 
 @contextmanager
 def progress_on_stderr() -> Iterator[None]:
-    """Long work inside shows itself; where standard error is no terminal nothing is shown."""
+    """Long work inside shows itself; where standard error is no terminal, by a line now and then."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield
+        with shown_by(InLines(lambda line: typer.echo(line, err=True))):
+            yield
         return
     bars = Bars(console)
     try:
