@@ -17,6 +17,7 @@ from microtome.circuit.naming import NEURONS, Units, basis_of, is_named
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import FORMAT, Proof
 from microtome.circuit.question import Question, ask
+from microtome.circuit.sizes import SIZES
 from microtome.circuit.target import resolve
 from microtome.circuit.weighing import FEWEST_DRAWS, Plan, ProofConfig, usual_draws, weigh
 from microtome.core.artefact import RunCard
@@ -32,7 +33,7 @@ from microtome.model.upcast import in_float32
 def prove(
     model: Model,
     claim: Graph | Task,
-    sizes: tuple[int, ...] = (100, 300, 1000, 3000),
+    sizes: tuple[int, ...] = SIZES,
     draws: int | None = None,
     seed: int = 0,
     basis: Units | None = None,

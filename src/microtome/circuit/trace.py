@@ -11,6 +11,7 @@ from microtome.circuit.answers import answers
 from microtome.circuit.attribution import RULES, scored
 from microtome.circuit.basis import Basis
 from microtome.circuit.change import Change, change
+from microtome.circuit.costs import said_before, trace_cost
 from microtome.circuit.drawing import draw
 from microtome.circuit.edges import Chosen, direct_edges
 from microtome.circuit.graph import FORMAT, Graph
@@ -71,6 +72,7 @@ def trace(
         units = basis_of(wide, basis)
         asked = aim(wide, prompt, target, against, settings.position)
         question = ask(wide, prompt, counterfactual, asked, units)
+        step.say(said_before(trace_cost(wide, question.clean.frozen.n_positions, max_nodes)))
         step()
         flow = change(question.clean, question.other, question.target)
         scores = scored(question, RULES.get(settings.rule)(question))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from microtome.cli.bars import Bars
-from microtome.cli.lines import InLines
+from microtome.core.lines import InLines
 from microtome.core.progress import shown_by
 
 

@@ -60,6 +60,9 @@ class InLines:
     def say(self, handle: int, text: str) -> None:
         """How it goes."""
         self._pieces[handle].words = text
+        if text and not self._pieces[handle].done:  # said before the work: what it will take
+            self._next = self._clock()
+            self._tell()
 
     def finish(self, handle: int) -> None:
         """It ended."""

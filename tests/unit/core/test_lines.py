@@ -2,7 +2,7 @@
 
 import pytest
 
-from microtome.cli.lines import EVERY, QUIET_FOR, InLines
+from microtome.core.lines import EVERY, QUIET_FOR, InLines
 
 
 class Clock:
@@ -42,16 +42,26 @@ def test_pieces_inside_are_named_while_the_outer_one_stands(clock):
     lines = []
     shown = InLines(lines.append, clock)
     outer, inner = shown.start("tracing", 3), shown.start("edges", 8)
-    shown.say(inner, "down")
     clock.now = QUIET_FOR + 1
     shown.advance(inner, 2)
-    clock.now += EVERY - 1
+    shown.say(inner, "down")
+    clock.now += EVERY
     shown.advance(inner)
-    assert lines == ["tracing: 0 of 3, edges: 2 of 8 (down); about 18 s left"]
+    assert lines == [
+        "tracing: 0 of 3, edges: 2 of 8; about 18 s left",
+        "tracing: 0 of 3, edges: 3 of 8 (down); about 35 s left",
+    ]
     shown.finish(inner)
-    clock.now += 1
+    clock.now += EVERY
     shown.advance(outer)
-    assert lines[1:] == ["tracing: 1 of 3; about 42 s left"]
+    assert lines[2:] == ["tracing: 1 of 3; about 72 s left"]
+
+
+def test_what_work_will_take_is_written_at_once(clock):
+    lines = []
+    shown = InLines(lines.append, clock)
+    shown.say(shown.start("tracing", 3), "about 40 s and 1.1 GB")
+    assert lines == ["tracing: 0 of 3 (about 40 s and 1.1 GB)"]
 
 
 def test_work_without_an_end_says_what_is_done(clock):
