@@ -135,6 +135,6 @@ def test_its_stories_are_of_simple_words(model):
     assert sum(map(len, stories)) / sum(map(len, encoded)) > 3.5
 
 
-def test_a_trace_of_it_takes_a_moment(model):
+def test_a_story_can_be_traced_in_it(model):
     graph = trace(model, "Tom had a red ball. He", target=" loved", max_nodes=64)
     assert len(graph.nodes) > 10

@@ -83,5 +83,7 @@ def _together(told: Sequence[Told]) -> Told:
     last = decided[-1] if decided else told[-1]
     if len(told) == 1:
         return last
-    how_many = f"{len(decided)} of " * bool(decided) + counted(len(told), "measurement")
+    how_many = counted(len(told), "measurement")
+    if decided:
+        how_many = f"{len(decided)} of {how_many}"
     return Told(last.state, f"{last.why} ({how_many})")

@@ -254,4 +254,7 @@ def test_what_means_nothing_is_refused():
 
 def test_every_method_says_what_it_is():
     assert {entry.name for entry in METHODS} >= {"activation", "atp", "path", "eap", "eap-ig", "acdc"}
-    assert all(entry.value.__doc__ and entry.summary for entry in METHODS)
+    for entry in METHODS:
+        assert entry.summary
+        generated = f"{entry.value.__name__}("  # what a dataclass without a docstring is given
+        assert not str(entry.value.__doc__ or generated).startswith(generated), entry.name

@@ -5,12 +5,14 @@ import gzip
 import io
 import json
 import os
+import pkgutil
 import subprocess
 
 import numpy as np
 import pytest
 
 from microtome.core.errors import FormatError, NotFound, UnknownName, WrongUse
+from microtome.data import corpora
 from microtome.data.corpora import debian_docs, sae_probes
 from microtome.data.corpus import CORPORA, corpus, corpus_of
 from microtome.data.holding_out import is_held_out
@@ -21,15 +23,16 @@ from tiny_llama import tiny_folder
 from unchecked import unchecked
 
 HOSTILE = b"\xef\xbb\xbffirst \xff\xfe line\r\nsecond\0 line\n \n\n\n\xe2\x80\xa8 third\n\n\xed\xa0\x80 half\n"
-NAMES = ["debian-docs", "jsonl", "python-sources", "sae-probes", "stories", "table", "text"]
 
 
 def read(*arguments, **options) -> list[str]:
     return list(corpus(*arguments, **options).documents())
 
 
-def test_every_kind_is_registered():
-    assert [entry.name for entry in CORPORA] == NAMES
+def test_every_file_of_the_folder_registers_a_corpus():
+    modules = {f"{corpora.__name__}.{module.name}" for module in pkgutil.iter_modules(corpora.__path__)}
+    assert {entry.home for entry in CORPORA} == modules
+    assert all(entry.summary for entry in CORPORA)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every illness is made for real, and found, with its numbers; a healthy run raises nothing."""
 
+import re
 import warnings
 
 import pytest
@@ -21,6 +22,13 @@ RUN = {"tokens": 20_480, "batch": 256, "log_every": "5%", "lr": 5e-3}
 
 def planted(**settings) -> Planted:
     return Planted(**{"d": 16, "features": 64, "active": 2.0, **settings})
+
+
+def figures(pattern: str, report: str) -> list[float]:
+    """The numbers in a report, all of which must match the pattern."""
+    found = re.fullmatch(pattern, report)
+    assert found is not None, report
+    return [float(number) for number in found.groups()]
 
 
 def seen(source: Planted, **settings) -> tuple[dict[str, str], Dictionary]:
@@ -97,19 +105,37 @@ def test_dead_units_begin_anew_where_that_is_asked(monkeypatch):
 
 def test_dense_units():
     found, _ = seen(planted(), architecture="relu", l1=0.01)
-    assert "units fire on over 10% of the tokens, the densest on" in found["dense_units"]
+    share, densest, taken, l0 = figures(
+        r"(.+)% of 48 units fire on over 10% of the tokens, the densest on (.+)%, and take (.+)% of L0 = (.+); what .+",
+        found["dense_units"],
+    )
+    assert 50 < share <= 100  # hardly any penalty: most units fire on most tokens
+    assert 50 < densest <= 100
+    assert 50 < taken <= 100
+    assert 24 < l0 <= 48
 
 
 def test_shrinkage():
     found, _ = seen(planted(), architecture="relu", l1=1.0)
-    assert "of the size that would fit best" in found["shrinkage"]
+    scale, explained = figures(
+        r"reconstructions have (.+) of the size that would fit best \(.+\), at variance explained (.+); a penalty .+",
+        found["shrinkage"],
+    )
+    assert 0.3 < scale < 0.8
+    assert 0.3 < explained < 0.9
 
 
 def test_a_loss_spike():
     """The learning rate rises all the time, until steps are far too long."""
     found, _ = seen(planted(), lr=20.0, warm_up="80%", clip=None)
-    assert "times the" in found["loss_spike"]
-    assert "at learning rate" in found["loss_spike"]
+    now, times, usual, rate, _, _ = figures(
+        r"a squared error of (.+) a token, (.+) times the (.+) before, at learning rate (.+), with gradients of mean "
+        r"length (.+); its worst step had (.+) times the median step's error",
+        found["loss_spike"],
+    )
+    assert now / usual == pytest.approx(times, abs=0.06)
+    assert times > 2
+    assert 0 < rate < 20  # it is still rising
 
 
 def test_a_loss_spike_halves_the_rate_where_that_is_asked():
