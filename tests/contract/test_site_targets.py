@@ -43,7 +43,7 @@ def direction(n):
 
 def active_unit(model, dictionary, position):
     run = model.run(CLEAN, list(dictionary.reads))
-    codes = dictionary.coder.amounts(
+    codes = dictionary.coder.encode(
         range(dictionary.n_units), {site: run[site].flatten(2) for site in dictionary.reads}
     )
     return int(codes[0, position].argmax())

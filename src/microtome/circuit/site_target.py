@@ -255,12 +255,12 @@ class UnitTarget(_Inside):
     def of(self, run: Run, anatomy: Anatomy) -> Float[Tensor, "b"]:
         """See `Target.of`."""
         read = {site: run[site][:, self.position, None].flatten(2) for site in self.sites}
-        return self.dictionary.coder.amounts([self.unit], read)[:, 0, 0]
+        return self.dictionary.coder.encode([self.unit], read)[:, 0, 0]
 
     def on(self, frozen: Frozen) -> float:
         """See `Target.on`."""
         read = {site: standing(frozen, site)[None, self.position, None] for site in self.sites}
-        return float(self.dictionary.coder.amounts([self.unit], read)[0, 0, 0])
+        return float(self.dictionary.coder.encode([self.unit], read)[0, 0, 0])
 
     def looked_at(self, n_layers: int) -> frozenset[Place]:
         """See `Target.looked_at`."""

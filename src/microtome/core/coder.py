@@ -36,17 +36,17 @@ class Coder(Protocol):
         """
         ...
 
-    def amounts(self, units: Sequence[int], read: Read) -> Float[Tensor, "b p n"]:
+    def encode(self, units: Sequence[int], read: Read) -> Float[Tensor, "b p n"]:
         """Activations of units; zero where what they read is not known."""
         ...
 
-    def said(
-        self, site: str, units: Sequence[int], amounts: Float[Tensor, "b p n"], read: Read
+    def decode(
+        self, site: str, units: Sequence[int], activations: Float[Tensor, "b p n"], read: Read
     ) -> Float[Tensor, "b p e"]:
-        """What these amounts of units write at a site, nothing else with it."""
+        """What units of these activations write at a site, nothing else with it."""
         ...
 
-    def remade(self, site: str, read: Read) -> Float[Tensor, "b p e"]:
+    def reconstruct(self, site: str, read: Read) -> Float[Tensor, "b p e"]:
         """The reconstruction of a site."""
         ...
 

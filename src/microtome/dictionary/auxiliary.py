@@ -28,7 +28,7 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
         seen: a batch, what the dictionary made of it, and which units are dead.
         k: how many dead units of each block a token takes at most.
     """
-    said: list[Tensor] = []
+    written: list[Tensor] = []
     for (units, read, shift), gone in zip(dictionary.given(seen.x), seen.moment.dead, strict=True):
         if not k or not units.share.across.any(gone):
             continue
@@ -39,7 +39,7 @@ def aux_k(dictionary: "Dictionary", seen: Seen, k: int) -> dict[str, Float[Tenso
         with torch.no_grad():
             picks = top_of_each(read, reads, biases, held, k, share=units.share)
         active = values(read, reads, biases, held, picks)
-        said.append(units.spread(decoded(active, writes, picks), len(dictionary.writes)))
-    if not said:
+        written.append(units.spread(decoded(active, writes, picks), len(dictionary.writes)))
+    if not written:
         return {}
-    return {"aux": AUX_WEIGHT * squared_error(added_up(dictionary.across, said), (seen.y - seen.y_hat).detach())}
+    return {"aux": AUX_WEIGHT * squared_error(added_up(dictionary.across, written), (seen.y - seen.y_hat).detach())}

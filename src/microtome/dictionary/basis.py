@@ -160,10 +160,10 @@ def on_prompt(
                     units[site] = units[site] + wrote[:, i] * size
         beside = {}
         for site, bias in made.items():
-            skip, remade = _skip(dictionary, site), bias + units[site]
+            skip, rebuilt = _skip(dictionary, site), bias + units[site]
             if skip is not None:
-                remade = remade + inputs[dictionary.reads[dictionary.writes.index(site)]] @ skip.T
-            beside[site] = Beside(bias, skip, outputs[site] - remade)
+                rebuilt = rebuilt + inputs[dictionary.reads[dictionary.writes.index(site)]] @ skip.T
+            beside[site] = Beside(bias, skip, outputs[site] - rebuilt)
         return blocks, beside
 
 

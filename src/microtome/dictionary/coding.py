@@ -57,8 +57,8 @@ class UnitsCoder:
             numbers.append(measured_at(dictionary, number))
         return tuple(dictionary.reads[one] for one in dict.fromkeys(numbers))
 
-    def amounts(self, units: Sequence[int], read: Read) -> Float[Tensor, "b p n"]:
-        """See `Coder.amounts`."""
+    def encode(self, units: Sequence[int], read: Read) -> Float[Tensor, "b p n"]:
+        """See `Coder.encode`."""
         with torch.no_grad():
             like, shape = self._flat(next(iter(read.values())))
             column = torch.full((self.n_units,), -1, device=like.device)
@@ -72,13 +72,13 @@ class UnitsCoder:
                 found[one.picks.rows[named], to[named]] = one.values[named]
             return found.view(*shape, len(units))
 
-    def said(
-        self, site: str, units: Sequence[int], amounts: Float[Tensor, "b p n"], read: Read
+    def decode(
+        self, site: str, units: Sequence[int], activations: Float[Tensor, "b p n"], read: Read
     ) -> Float[Tensor, "b p e"]:
-        """See `Coder.said`."""
+        """See `Coder.decode`."""
         dictionary, number = self.dictionary, self.dictionary.writes.index(site)
         with torch.no_grad():
-            flat, shape = self._flat(amounts)
+            flat, shape = self._flat(activations)
             ids = torch.tensor(list(units), device=flat.device)
             y = flat.new_zeros(len(flat), dictionary.geometry.d_out)
             for start, block in zip(dictionary.geometry.starts, dictionary.units, strict=False):
@@ -87,8 +87,8 @@ class UnitsCoder:
                     y = y + flat[:, own] @ write_vectors(block, number)[ids[own] - start]
             return (y if (size := self._size(number, read)[1]) is None else y * size).view(*shape, -1)
 
-    def remade(self, site: str, read: Read) -> Float[Tensor, "b p e"]:
-        """See `Coder.remade`."""
+    def reconstruct(self, site: str, read: Read) -> Float[Tensor, "b p e"]:
+        """See `Coder.reconstruct`."""
         dictionary, number = self.dictionary, self.dictionary.writes.index(site)
         with torch.no_grad():
             like, shape = self._flat(next(iter(read.values())))

@@ -233,8 +233,8 @@ class Dictionary(nn.Module):
 
     def by_units(self, parts: Sequence[Written]) -> Float[Tensor, "t w e"]:
         """What active units of each block write together, in all processes, and nothing else."""
-        said = [units.written(values, picks, len(self.writes)) for units, picks, values in parts]
-        return added_up(self.across, said)
+        written = [units.written(values, picks, len(self.writes)) for units, picks, values in parts]
+        return added_up(self.across, written)
 
     def through(self, x: Float[Tensor, "t r d"]) -> Float[Tensor, "t w e"]:
         """What inputs write by the skip."""

@@ -78,12 +78,12 @@ def by_units(edit: Edit, coder: Coder, find: Callable[[str], Site], ask: Ask) ->
     needs = {name: coder.needs(name, asked) for name in coder.writes}
     reads = list(dict.fromkeys(name for names in needs.values() for name in names))
 
-    def amounts(inputs: Any, _: list[str]) -> Run:
+    def activations(inputs: Any, _: list[str]) -> Run:
         run = ask(inputs, [str(find(name)) for name in reads])
-        found = coder.amounts(units, {name: run[str(find(name))].flatten(2) for name in reads})
+        found = coder.encode(units, {name: run[str(find(name))].flatten(2) for name in reads})
         return Run({str(UNITS): found}, {}, None, run.batch, Sites(0, ()))
 
-    value = values(_of_amounts(edit), [UNITS], amounts)[UNITS]
+    value = values(_of_activations(edit), [UNITS], activations)[UNITS]
     if isinstance(value, Tensor) and value.ndim and value.shape[-1] == coder.n_units != len(units):
         value = value[..., list(units)]
     return {
@@ -108,7 +108,7 @@ def _units(edit: Edit, coder: Coder) -> tuple[int, ...]:
     return found
 
 
-def _of_amounts(edit: Edit) -> Edit:
+def _of_activations(edit: Edit) -> Edit:
     """The same edit as one of the tensor that holds the named units alone."""
     return replace(edit, units=None)
 
@@ -149,25 +149,25 @@ class Coding:
         if known is not None:  # what the units read before the first edit
             read = {**read, **known.read}
             edited = known.edited
-        old = value.coder.amounts(value.units, read)
-        for units, amounts in edited:
+        old = value.coder.encode(value.units, read)
+        for units, activations in edited:
             mine, theirs = _shared(value.units, units, value.coder.n_units)
-            old = old.index_copy(2, mine.to(old.device), amounts[..., theirs.to(old.device)])
-        new = apply(_of_amounts(edit), value.value, UNITS, old, batch, chunk)
+            old = old.index_copy(2, mine.to(old.device), activations[..., theirs.to(old.device)])
+        new = apply(_of_activations(edit), value.value, UNITS, old, batch, chunk)
         if new is old:
             return x
-        x = x + value.coder.said(value.name, value.units, new - old, read).to(x).view_as(x)
+        x = x + value.coder.decode(value.name, value.units, new - old, read).to(x).view_as(x)
         self._known[value.coder, site] = Known(x, read, (*edited, (value.units, new)))
         return x
 
     def _spliced(self, edit: Edit, value: ByUnits, site: Site, x: Tensor, batch: Batch, chunk: Chunk) -> Tensor:
         nowhere = x.new_zeros(*x.shape[:2], 1)
-        here = apply(_of_amounts(edit), 1.0, UNITS, nowhere, batch, chunk)
+        here = apply(_of_activations(edit), 1.0, UNITS, nowhere, batch, chunk)
         if here is nowhere:
             return x
         here = here.view(*here.shape[:2], *[1] * (x.ndim - 2))
-        remade = value.coder.remade(value.name, self._read(edit, value, site, x))
-        return torch.where(here != 0, remade.to(x).view_as(x), x)
+        reconstruction = value.coder.reconstruct(value.name, self._read(edit, value, site, x))
+        return torch.where(here != 0, reconstruction.to(x).view_as(x), x)
 
     def _read(self, edit: Edit, value: ByUnits, site: Site, x: Tensor) -> Mapping[str, Tensor]:
         seen = {**self._seen, site: x}

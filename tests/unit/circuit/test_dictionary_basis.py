@@ -262,7 +262,7 @@ def test_units_are_numbered_as_edits_number_them(tiny):
     assert {node.unit // UNITS for node in units} == {node.layer for node in units} == {0, 1, 2}
     run = model.run(CLEAN, ["mlp.in.*"])
     for node in units:
-        codes = dictionary.coder.amounts([node.unit], {f"mlp.in.{i}": run[f"mlp.in.{i}"] for i in range(3)})
+        codes = dictionary.coder.encode([node.unit], {f"mlp.in.{i}": run[f"mlp.in.{i}"] for i in range(3)})
         assert float(codes[0, node.position, 0]) == pytest.approx(node.value, abs=1e-12)
 
 

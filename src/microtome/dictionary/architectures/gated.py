@@ -72,10 +72,10 @@ class Gated(Architecture):
             one.units.spread(decoded(one.pre, one.units.W_dec.detach(), one.picks), len(seen.y[0]))
             for one in seen.active
         ]
-        said = dictionary.b_dec.detach() + dictionary.across.summed(torch.stack(by_gates).sum(0))
+        y_hat = dictionary.b_dec.detach() + dictionary.across.summed(torch.stack(by_gates).sum(0))
         if dictionary.W_skip is not None:
-            said = said + dictionary.through(seen.x).detach()
+            y_hat = y_hat + dictionary.through(seen.x).detach()
         return {
             "sparsity": seen.moment.ramp * self.l1 * dictionary.across.summed(torch.stack(paid).sum()) / len(seen.x),
-            "gate": squared_error(said, seen.y),
+            "gate": squared_error(y_hat, seen.y),
         }

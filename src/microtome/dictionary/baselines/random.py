@@ -34,8 +34,8 @@ def random(wanted: Wanted) -> Dictionary:
 def _fit_length(made: Dictionary, x: Float[Tensor, "t d"]) -> None:
     """Least squares with one unknown: x − mean ≈ factor · what the units write."""
     mean = made.b_dec[0].detach()
-    said = made.reconstruct(x) - mean
-    factor = ((x - mean) * said).sum() / said.square().sum().clamp(min=1e-30)
+    reconstructed = made.reconstruct(x) - mean
+    factor = ((x - mean) * reconstructed).sum() / reconstructed.square().sum().clamp(min=1e-30)
     with torch.no_grad():
         for units in made.units:
             units.W_dec.mul_(factor)
