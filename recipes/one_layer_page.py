@@ -143,8 +143,8 @@ brackets the interval of the dictionary's advantage.
 
 ## What units stand for
 
-Each context is told by a rule that knows no model. On one half of the documents the unit and the threshold with the
-largest F1 over tokens are chosen among all units; everything below is of the other half. The same choice is made among
+A rule that knows no model marks each context. One half of the documents chooses the unit and the threshold with the
+largest F1 over tokens among all units; every figure below comes from the other half. The same choice is made among
 the raw neurons (all {neurons}, not only a token's strongest), random directions and the units of the frozen random
 decoder; and, {draws} times, for labels that each document has from another one, so that the luck of choosing among
 {units:,} units is in the null.
