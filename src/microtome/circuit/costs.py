@@ -5,6 +5,7 @@ is tried once; a run is slower by what lies between products, and small ones are
 """
 
 import time
+from collections.abc import Sequence
 from functools import cache
 from statistics import median
 
@@ -18,6 +19,8 @@ from microtome.model.model import Model
 
 IG_STEPS, BACKWARD = 5, 3
 """Steps of the default rule, and a pass with its gradients in passes without."""
+RANKING_PASSES = 4 + IG_STEPS * BACKWARD
+"""Of a prompt of a task: whether the model gets it right, and what is frozen, on both prompts; then the rule."""
 COPIES = 4
 """Of the edge matrix at the fullest moment: itself, as shares of its rows, and what pruning makes of these."""
 CARRIED_AT_ONCE = 6
@@ -62,6 +65,21 @@ def proof_cost(model: Model, positions: int, sizes: int, draws: int) -> Cost:
     flops = {"passes of the network": proof_copies(sizes, draws) * positions * token_flops(model)}
     units = _values(model)
     return _timed(model, flops, {"which units are set": float((draws + 2) * 2 * positions * units)})
+
+
+def task_cost(model: Model, lengths: Sequence[int], sizes: int, draws: int) -> Cost:
+    """Of the proofs of a task's prompts, one after another, each ranked by the default rule first.
+
+    Args:
+        model: of a family.
+        lengths: of the prompts, in tokens.
+        sizes: how many numbers of units.
+        draws: matched sets a size.
+    """
+    proof = proof_cost(model, sum(lengths), sizes, draws)
+    ranking = RANKING_PASSES * sum(lengths) * token_flops(model)
+    memory = proof_cost(model, max(lengths, default=0), sizes, draws).memory  # one prompt at a time
+    return _timed(model, {**proof.flops, "rankings": ranking}, memory)
 
 
 def costs_of(model: Model, positions: int, max_nodes: int) -> dict[str, Cost]:

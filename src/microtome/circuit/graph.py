@@ -206,8 +206,10 @@ class Graph:
         lines += self._answers()
         drawn = [f"{counted(self.summary_numbers.get('units', 0), 'unit')} chosen"]
         drawn += [f"{counted(len(self.nodes), 'node')} and {counted(len(self.edges), 'edge')} drawn, which carry most"]
-        rest = {k: v for k, v in self.summary_numbers.items() if k not in ("units", "drawn_nodes", "drawn_edges")}
+        apart = ("units", "drawn_nodes", "drawn_edges", "share_at_position_0")
+        rest = {k: v for k, v in self.summary_numbers.items() if k not in apart}
         lines.append("  " + "; ".join([*drawn, *(f"{name.replace('_', ' ')} {_short(v)}" for name, v in rest.items())]))
+        lines += self._at_first_token()
         units = sorted((n for n in self.nodes if n.kind == "unit"), key=lambda n: -abs(n.attribution))[:top]
         lines += [
             f"  layer {n.layer:2} {self.tokens[n.position or 0]!r:12} unit {n.unit:5}: attribution {n.attribution:+.3f}"
@@ -226,6 +228,15 @@ class Graph:
         best = ", ".join(f"{token!r} {p:.1%}" for token, p in found["clean"]["top"])
         warning = [f"  note: {found['warning']}"] if found["warning"] else []
         return [f"  the model's own answers: {best}", *warning]
+
+    def _at_first_token(self) -> list[str]:
+        """Without a counterfactual: how much stands at position 0, and why that is to be read apart."""
+        share = self.summary_numbers.get("share_at_position_0")
+        if share is None:
+            return []
+        there = counted(sum(node.position == 0 for node in self.nodes), "node")
+        return [f"  at position 0: {there}, {share:.0%} of the chosen units' attribution; models park attention there "
+                "whatever the text says"]  # fmt: skip
 
     def _strongest(self) -> list[str]:
         """The edge of which one head carried most, with that head."""

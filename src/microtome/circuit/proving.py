@@ -11,6 +11,7 @@ from torch import Tensor
 from microtome.circuit.aiming import target_of
 from microtome.circuit.attribution import DEFAULT_RULE, RULES, Rule, scored
 from microtome.circuit.basis import Basis, side_by_side
+from microtome.circuit.costs import proof_cost, said_before, task_cost
 from microtome.circuit.faithfulness import PromptScores, score_prompt
 from microtome.circuit.graph import Graph
 from microtome.circuit.naming import NEURONS, Units, basis_of, is_named
@@ -22,7 +23,7 @@ from microtome.circuit.target import resolve
 from microtome.circuit.weighing import FEWEST_DRAWS, Plan, ProofConfig, usual_draws, weigh
 from microtome.core.artefact import RunCard
 from microtome.core.errors import FormatError, WrongUse
-from microtome.core.progress import track
+from microtome.core.progress import track, working
 from microtome.data.row import members
 from microtome.data.task import Task, fitting
 from microtome.evidence.ledger import Recorded, page_of
@@ -127,7 +128,9 @@ def _prove_graph(wide: Model, graph: Graph, plan: Plan, basis: Basis, model: dic
     target = target_of(graph, wide)
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
     question = ask(wide, list(graph.ids), other, target, basis)
-    found = _score(question, _ranked(graph, question), plan)
+    with working("proving") as step:
+        step.say(said_before(proof_cost(wide, len(graph.ids), len(plan.sizes), plan.draws)))
+        found = _score(question, _ranked(graph, question), plan)
     if found.span < max(plan.settings.floor, 0.0) or found.span <= 0:
         sides = " over ".join(repr(" or ".join(side)) for side in (graph.target, graph.against or ("the mean logit",)))
         raise WrongUse(
@@ -195,7 +198,9 @@ def _score_task(
 ) -> tuple[list[PromptScores], dict[str, int]]:
     fit, misfits = fitting(task, lambda text: _ids(model, text))
     dropped, found = Counter(misfits), []
-    for i, row in enumerate(track(fit.rows, f"proving {task.name}")):
+    lengths = [len(_ids(model, row.clean)) for row in fit.rows]
+    takes = said_before(task_cost(model, lengths, len(plan.sizes), plan.draws))
+    for i, row in enumerate(track(fit.rows, f"proving {task.name}", before=takes)):
         target = resolve(model, row.clean, members(row.target), members(row.against))
         pair = [model.batch(text).tokens[0] for text in (row.clean, row.counterfactual)]
         here, there = target.of(model.run(pair, target.sites), model.anatomy).tolist()

@@ -59,11 +59,13 @@ def shown_by(progress: Progress) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
-def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Iterates, reporting a step after each item."""
+def track(items: Iterable[T], label: str, total: int | None = None, before: str = "") -> Iterator[T]:
+    """Iterates, reporting a step after each item; `before` says what all of it will take."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with working(label, total) as step:
+        if before:
+            step.say(before)
         for item in items:
             yield item
             step()

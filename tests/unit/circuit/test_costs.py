@@ -4,13 +4,27 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from microtome.circuit.costs import proof_copies, proof_cost, said_before, token_flops, trace_cost
+from microtome.circuit import costs
+from microtome.circuit.costs import (
+    IG_STEPS,
+    RANKING_PASSES,
+    proof_copies,
+    proof_cost,
+    said_before,
+    task_cost,
+    token_flops,
+    trace_cost,
+)
 from microtome.circuit.proving import prove
 from microtome.circuit.trace import trace
+from microtome.core.lines import InLines
+from microtome.core.progress import shown_by
+from microtome.data.task import Row, Task
 from microtome.model.model import Model
 from microtome.model.opening import open
 
 BALL, BOAT = "Tom has a red ball. Tom likes his", "Tom has a red boat. Tom likes his"
+TOYS = Task("toys", (Row(BALL, BOAT, " ball", " boat"), Row(BOAT, BALL, " boat", " ball")), "here", None, 0)
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +42,34 @@ def test_a_proof_runs_as_many_copies_as_it_says(model, monkeypatch):
     monkeypatch.setattr(Model, "run", counting)
     prove(model, graph, sizes=(10, 30), draws=7)
     assert sum(copies) == proof_copies(2, 7) == 2 + 2 * 2 * 9
+
+
+def test_a_task_runs_as_many_rows_as_it_says(model, monkeypatch):
+    rows, run = [], Model.run
+
+    def counting(self, inputs, *rest, **more):
+        rows.append(len(inputs) if isinstance(inputs[0], list) else 1)
+        return run(self, inputs, *rest, **more)
+
+    monkeypatch.setattr(Model, "run", counting)
+    proof = prove(model, TOYS, sizes=(10, 30), draws=7)
+    assert proof.n == 2
+    backward = RANKING_PASSES - 4 - IG_STEPS  # what gradients add to the steps of the rule, in passes
+    assert sum(rows) == 2 * (proof_copies(2, 7) + RANKING_PASSES - backward)
+    passes = proof_copies(2, 7) + RANKING_PASSES
+    assert task_cost(model, [10, 12], 2, 7).total("flops") == 22 * passes * token_flops(model)
+    assert task_cost(model, [10, 12], 2, 7).memory == proof_cost(model, 12, 2, 7).memory  # one prompt at a time
+
+
+def test_long_proofs_say_what_they_take_before_they_run(model, monkeypatch):
+    graph = trace(model, BALL, BOAT, " ball", " boat", max_nodes=30)
+    monkeypatch.setattr(costs, "LONG", 0)
+    for claim, begins in ((graph, "proving: 0 (about "), (TOYS, "proving toys: 0 of 2 (about ")):
+        lines = []
+        with shown_by(InLines(lines.append)):
+            prove(model, claim, sizes=(10,), draws=2)
+        assert lines[0].startswith(begins)
+        assert lines[0].endswith(" GB)")
 
 
 def test_products_of_a_token_are_those_of_the_network(model):

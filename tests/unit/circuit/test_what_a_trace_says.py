@@ -47,7 +47,14 @@ def test_what_stands_at_the_first_token_is_said_without_a_counterfactual(model):
     every = sum(abs(score) for *_, score in graph.ranking)
     assert 0 < at_first < every
     assert graph.summary_numbers["share_at_position_0"] == pytest.approx(at_first / every, rel=1e-5)
-    assert "share_at_position_0" not in trace(model, BALL, BOAT, " ball", " boat", max_nodes=30).summary_numbers
+    assert sum(node.position == 0 for node in graph.nodes) == 1
+    assert (
+        f"  at position 0: 1 node, {at_first / every:.0%} of the chosen units' attribution; "
+        "models park attention there whatever the text says"
+    ) in graph.summary().splitlines()
+    against = trace(model, BALL, BOAT, " ball", " boat", max_nodes=30)
+    assert "share_at_position_0" not in against.summary_numbers
+    assert "at position 0" not in against.summary()
 
 
 def test_a_missing_space_is_named():
