@@ -70,7 +70,7 @@ def _pruned(matrix: EdgeMatrix, config: TraceConfig) -> _Pruned:
     weights = np.pad(matrix.terms.cpu().numpy(), ((0, 0), (0, 1)))
     n, columns = len(weights) - 1, weights.shape[1]
     rows = np.array([*range(n), columns - 1])
-    start = np.zeros(columns)
+    start = np.zeros(columns, weights.dtype)  # of the same kind: scipy would copy the matrix to widen it
     start[-1] = 1.0
     tokens, errors, never = (np.zeros(columns, bool) for _ in range(3))
     tokens[matrix.columns.slices["embedding"]] = True
@@ -88,7 +88,9 @@ def _strongest(weights: Float[np.ndarray, "t c"], edges: Bool[np.ndarray, "t c"]
     absolute = np.abs(weights[edges])
     if len(absolute) <= most:
         return edges
-    return edges & (np.abs(weights) >= np.partition(absolute, -most)[-most])
+    kept = edges.copy()
+    kept[edges] = absolute >= np.partition(absolute, -most)[-most]
+    return kept
 
 
 def _nodes(traced: Traced, pruned: _Pruned) -> dict[int, Node]:

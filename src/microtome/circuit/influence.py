@@ -43,7 +43,8 @@ class Shares:
         """Of every source on the target: start · (A + A² + …) = start · ((1 − A)⁻¹ − 1), A having no cycle."""
         among = self.given[:, self.rows]
         np.negative(among, out=among)
-        carried = solve_triangular(among, self.start[self.rows], trans=1, lower=True, unit_diagonal=True)
+        # The transpose of rows that lie in order is in the order of columns: scipy then needs no copy.
+        carried = solve_triangular(among.T, self.start[self.rows], lower=False, unit_diagonal=True)
         return carried @ self.given
 
     def within(self, nodes: Bool[np.ndarray, "s"], beside: Bool[np.ndarray, "s"]) -> "Shares":
