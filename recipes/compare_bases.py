@@ -224,24 +224,48 @@ FIGURES: dict[str, Figure] = {
 }
 
 
-def differences(found: dict[str, list[Found]]) -> list[list[str]]:
-    """Trained less random, and less neurons, prompt by prompt."""
-    rows = []
+@dataclass(frozen=True)
+class Difference:
+    """A trained dictionary less something else, prompt by prompt.
+
+    Attributes:
+        name, other: of both.
+        scores: replacement and completeness; kept: a number a size.
+    """
+
+    name: str
+    other: str
+    scores: tuple[Estimate, ...]
+    kept: tuple[Estimate, ...]
+
+
+def differences(found: dict[str, list[Found]]) -> Iterator[Difference]:
+    """Each trained dictionary less its random one, and less neurons."""
     for name, random in TRAINED.items():
         for other in (random, "neurons"):
-            mine, theirs = found[name], found[other]
-            pairs = list(zip(mine, theirs, strict=True))
-            scores = [
-                mean_interval([getattr(a, score) - getattr(b, score) for a, b in pairs])
-                for score in ("replacement", "completeness")
-            ]
-            whole = [one.whole for one in mine]
-            scores += [
-                difference_of_ratios([one.kept[i] for one in mine], [one.kept[i] for one in theirs], whole)
+            pairs = list(zip(found[name], found[other], strict=True))
+            scores = (
+                mean_interval([a.replacement - b.replacement for a, b in pairs]),
+                mean_interval([a.completeness - b.completeness for a, b in pairs]),
+            )
+            kept = (
+                difference_of_ratios(
+                    [a.kept[i] for a, _ in pairs], [b.kept[i] for _, b in pairs], [a.whole for a, _ in pairs]
+                )
                 for i in range(len(SIZES))
-            ]
-            rows.append([f"{name} − {other}", *map(shown, scores)])
-    return rows
+            )
+            yield Difference(name, other, scores, tuple(kept))
+
+
+def in_short(task: str, one: Difference) -> str:
+    """What a difference in what is kept says; it counts from 0.01 of the change on."""
+    said: dict[str, list[str]] = {"more": [], "less": [], "no clear difference": []}
+    for size, kept in zip(SIZES, one.kept, strict=True):
+        low, high = kept.interval or (kept.value, kept.value)
+        which = "more" if round(low, 2) > 0 else "less" if round(high, 2) < 0 else "no clear difference"
+        said[which].append(f"{size:,}")
+    words = "; ".join(f"{which} at {', '.join(sizes)} units" for which, sizes in said.items() if sizes)
+    return f"- `{task}`, {one.name} beside {one.other}: {words}."
 
 
 def shown(one: Estimate) -> str:
@@ -282,14 +306,15 @@ def write(found: dict[str, dict[str, list[Found]]], path: Path) -> None:
         ),
         MEANING.format(nodes=NODES),
     ]  # fmt: skip
+    compared = {task: list(differences(bases)) for task, bases in found.items()}
+    short = [in_short(task, one) for task, every in compared.items() for one in every]
+    parts.insert(1, "\n".join(["## In short\n\nKept of the whole change, at equal numbers of units:\n", *short]))
     for task, bases in found.items():
         rows = [[basis, *(shown(figure(ones)) for figure in FIGURES.values())] for basis, ones in bases.items()]
         rest = [f"kept at {size:,}" for size in SIZES]
         parts += [f"## `{task}`", table(["basis", *FIGURES], rows)]
-        parts += [
-            f"### `{task}`, prompt by prompt",
-            table(["", "replacement", "completeness", *rest], differences(bases)),
-        ]
+        paired = [[f"{one.name} − {one.other}", *map(shown, (*one.scores, *one.kept))] for one in compared[task]]
+        parts += [f"### `{task}`, prompt by prompt", table(["", "replacement", "completeness", *rest], paired)]
     worst = max(one.imbalance for bases in found.values() for ones in bases.values() for one in ones)
     parts.append(f"Largest imbalance of any row of any graph, relative to its absolute terms: {worst:.1e}.")
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
