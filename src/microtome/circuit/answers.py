@@ -6,6 +6,8 @@ import torch
 
 from microtome.circuit.question import Question
 from microtome.circuit.target import TokenTarget
+from microtome.model.frozen import Frozen
+from microtome.model.lens import read_out
 from microtome.model.model import Model
 from microtome.model.tokens import token_text
 
@@ -22,17 +24,16 @@ def answers(question: Question) -> dict[str, Any]:
     target = question.target
     named = [*target.ids, *target.against_ids] if isinstance(target, TokenTarget) else []
     position = target.position % question.clean.frozen.n_positions
-    clean = _answers(question.model, question.clean.frozen.ids, position, named)
+    clean = _answers(question.model, question.clean.frozen, position, named)
     other = None
     if question.other is not None:
-        other = _answers(question.model, question.other.frozen.ids, position, named)
+        other = _answers(question.model, question.other.frozen, position, named)
     warning = _warning(target, clean) if isinstance(target, TokenTarget) else None
     return {"clean": clean, "counterfactual": other, "warning": warning}
 
 
-def _answers(model: Model, ids: list[int], position: int, named: list[int]) -> dict[str, Any]:
-    last = position == len(ids) - 1
-    logits = model.run([ids], ["logits"], last_logits_only=last)["logits"][0, 0 if last else position]
+def _answers(model: Model, frozen: Frozen, position: int, named: list[int]) -> dict[str, Any]:
+    logits = read_out(model, frozen.final[position])
     probabilities = logits.float().softmax(0)
     best = probabilities.topk(min(TOP, len(probabilities)))
     return {

@@ -12,8 +12,7 @@ from statistics import median
 import torch
 
 from microtome.circuit.operator import NUMBERS_AT_ONCE
-from microtome.circuit.sizes import SIZES
-from microtome.circuit.weighing import usual_draws
+from microtome.circuit.sizes import SIZES, usual_draws
 from microtome.core.cost import Cost
 from microtome.model.model import Model
 

@@ -18,9 +18,9 @@ from microtome.circuit.naming import NEURONS, Units, basis_of, is_named
 from microtome.circuit.nodesets import rankings
 from microtome.circuit.proof import FORMAT, Proof
 from microtome.circuit.question import Question, ask
-from microtome.circuit.sizes import SIZES
+from microtome.circuit.sizes import FEWEST_DRAWS, SIZES, usual_draws
 from microtome.circuit.target import resolve
-from microtome.circuit.weighing import FEWEST_DRAWS, Plan, ProofConfig, usual_draws, weigh
+from microtome.circuit.weighing import Plan, ProofConfig, weigh
 from microtome.core.artefact import RunCard
 from microtome.core.errors import FormatError, WrongUse
 from microtome.core.progress import track, working

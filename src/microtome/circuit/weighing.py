@@ -20,13 +20,6 @@ LITTLE = 0.1
 ROUNDING = 1e-9
 MEASURED_IN = "share of the logit difference"
 NULLS = ("matched random", "change")
-FEWEST_DRAWS, MOST_DRAWS, TOKENS_FOR_DRAWS = 20, 100, 4_000
-"""Matched sets: with 20 no p-value lies below 0.048; the tokens that more of them may take, on all copies together."""
-
-
-def usual_draws(positions: int, sizes: int) -> int:
-    """How many matched sets a size a prompt is given: each is kept once and removed once."""
-    return min(MOST_DRAWS, max(FEWEST_DRAWS, TOKENS_FOR_DRAWS // (2 * max(1, positions * sizes))))
 
 
 @dataclass(frozen=True)

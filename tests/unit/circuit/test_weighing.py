@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from microtome.circuit.faithfulness import PromptScores
-from microtome.circuit.weighing import Plan, ProofConfig, usual_draws, weigh
+from microtome.circuit.sizes import usual_draws
+from microtome.circuit.weighing import Plan, ProofConfig, weigh
 from microtome.core.artefact import RunCard
 from microtome.core.errors import WrongUse
 
