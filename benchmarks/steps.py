@@ -4,11 +4,11 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from memory import CLEAR, resident
 
 from microtome.dictionary.architecture import Moment
 from microtome.train.config import RunConfig
@@ -83,13 +83,12 @@ def loaded(setup: dict[str, Any]) -> None:
     one = trainee(setup | {"units": 256, "k": 4, "batch": 64}, rows)
     for at in range(2):
         one.learn(rows.batch(64, [SITE]), at * 64)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: a compiler's is not a step's
+    CLEAR.write_text("5")  # the peak begins anew: a compiler's is not a step's
 
 
 def memory(kind: str) -> float:
-    """Mebibytes that the kernel tells: `VmRSS` now, `VmHWM` at most so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{kind}:"))
+    """Mebibytes: `VmRSS` now, `VmHWM` at most so far."""
+    return resident(kind) / 2**20
 
 
 def main() -> None:

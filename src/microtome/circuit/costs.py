@@ -6,6 +6,7 @@ is tried once; a run is slower by what lies between products, and small ones are
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from statistics import median
 
@@ -49,7 +50,7 @@ def trace_cost(model: Model, positions: int, max_nodes: int, *, prompts: int = 2
         "vectors that are carried": 4.0 * CARRIED_AT_ONCE * carried,
         "activations": 4.0 * (prompts + IG_STEPS) * positions * _values(model),
     }
-    return _timed(model, flops, memory)
+    return Cost(memory, {}, flops, {}, {})
 
 
 def proof_cost(model: Model, positions: int, sizes: int, draws: int) -> Cost:
@@ -63,7 +64,7 @@ def proof_cost(model: Model, positions: int, sizes: int, draws: int) -> Cost:
     """
     flops = {"passes of the network": proof_copies(sizes, draws) * positions * token_flops(model)}
     units = _values(model)
-    return _timed(model, flops, {"which units are set": float((draws + 2) * 2 * positions * units)})
+    return Cost({"which units are set": float((draws + 2) * 2 * positions * units)}, {}, flops, {}, {})
 
 
 def task_cost(model: Model, lengths: Sequence[int], sizes: int, draws: int) -> Cost:
@@ -78,15 +79,15 @@ def task_cost(model: Model, lengths: Sequence[int], sizes: int, draws: int) -> C
     proof = proof_cost(model, sum(lengths), sizes, draws)
     ranking = RANKING_PASSES * sum(lengths) * token_flops(model)
     memory = proof_cost(model, max(lengths, default=0), sizes, draws).memory  # one prompt at a time
-    return _timed(model, {**proof.flops, "rankings": ranking}, memory)
+    return Cost(memory, {}, {**proof.flops, "rankings": ranking}, {}, {})
 
 
 def costs_of(model: Model, positions: int, max_nodes: int) -> dict[str, Cost]:
     """A trace against a counterfactual, and the proof of it at four sizes."""
     draws = usual_draws(positions, len(SIZES))
     return {
-        "trace": trace_cost(model, positions, max_nodes),
-        "proof": proof_cost(model, positions, len(SIZES), draws),
+        "trace": timed(model, trace_cost(model, positions, max_nodes)),
+        "proof": timed(model, proof_cost(model, positions, len(SIZES), draws)),
     }
 
 
@@ -115,9 +116,10 @@ def _values(model: Model) -> float:
     return float(sum(layer.n_units + 6 * anatomy.sizes.d for layer in anatomy.layers))
 
 
-def _timed(model: Model, flops: dict[str, float], memory: dict[str, float]) -> Cost:
+def timed(model: Model, cost: Cost) -> Cost:
+    """With seconds: its products at the rate that this machine has shown."""
     rate = _rate(next(model.module.parameters()).device.type)
-    return Cost(memory, {}, flops, {}, {part: count / rate for part, count in flops.items()})
+    return replace(cost, seconds={part: count / rate for part, count in cost.flops.items()})
 
 
 @cache
@@ -132,9 +134,9 @@ def _rate(device: str) -> float:
     return 2.0 * a.numel() * b.shape[1] / median(taken)
 
 
-def said_before(cost: Cost) -> str:
-    """Seconds and memory in words, where there are more than a few; else nothing."""
-    return f"about {in_words(cost)}" if cost.total("flops") > LONG else ""
+def said_before(model: Model, cost: Cost) -> str:
+    """Seconds and memory in words, where the work is long; else nothing, and no rate is tried."""
+    return f"about {in_words(timed(model, cost))}" if cost.total("flops") > LONG else ""
 
 
 def in_words(cost: Cost) -> str:

@@ -49,7 +49,8 @@ def neutral_means(model: Model, blocks: Sequence[BlockUnits]) -> NeutralMeans:
 
 def _key(model: Model, blocks: Sequence[BlockUnits]) -> str:
     units = [(block.name, block.origin, block.n_units) for block in blocks]
-    made = {"format": FORMAT, "model": model.card, "units": units, "prompts": NEUTRAL}
+    weights = model.fingerprint, model.card["dtype"]
+    made = {"format": FORMAT, "model": weights, "units": units, "prompts": NEUTRAL}
     return of_value(made)
 
 

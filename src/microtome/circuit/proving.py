@@ -129,7 +129,7 @@ def _prove_graph(wide: Model, graph: Graph, plan: Plan, basis: Basis, model: dic
     other = None if graph.counterfactual_ids is None else list(graph.counterfactual_ids)
     question = ask(wide, list(graph.ids), other, target, basis)
     with working("proving") as step:
-        step.say(said_before(proof_cost(wide, len(graph.ids), len(plan.sizes), plan.draws)))
+        step.say(said_before(wide, proof_cost(wide, len(graph.ids), len(plan.sizes), plan.draws)))
         found = _score(question, _ranked(graph, question), plan)
     if found.span < max(plan.settings.floor, 0.0) or found.span <= 0:
         sides = " over ".join(repr(" or ".join(side)) for side in (graph.target, graph.against or ("the mean logit",)))
@@ -199,7 +199,7 @@ def _score_task(
     fit, misfits = fitting(task, lambda text: _ids(model, text))
     dropped, found = Counter(misfits), []
     lengths = [len(_ids(model, row.clean)) for row in fit.rows]
-    takes = said_before(task_cost(model, lengths, len(plan.sizes), plan.draws))
+    takes = said_before(model, task_cost(model, lengths, len(plan.sizes), plan.draws))
     for i, row in enumerate(track(fit.rows, f"proving {task.name}", before=takes)):
         target = resolve(model, row.clean, members(row.target), members(row.against))
         pair = [model.batch(text).tokens[0] for text in (row.clean, row.counterfactual)]

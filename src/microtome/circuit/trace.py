@@ -72,7 +72,7 @@ def trace(
         units = basis_of(wide, basis)
         asked = aim(wide, prompt, target, against, settings.position)
         question = ask(wide, prompt, counterfactual, asked, units)
-        step.say(said_before(trace_cost(wide, question.clean.frozen.n_positions, max_nodes)))
+        step.say(said_before(wide, trace_cost(wide, len(question.clean.frozen.ids), max_nodes)))
         step()
         flow = change(question.clean, question.other, question.target)
         scores = scored(question, RULES.get(settings.rule)(question))

@@ -88,5 +88,5 @@ def test_a_longer_prompt_and_more_nodes_take_more(model):
 
 
 def test_little_work_says_nothing(model):
-    assert said_before(trace_cost(model, 10, 100)) == ""
-    assert said_before(trace_cost(model, 4000, 4000)).startswith("about ")
+    assert said_before(model, trace_cost(model, 10, 100)) == ""
+    assert said_before(model, trace_cost(model, 4000, 4000)).startswith("about ")
